@@ -1,0 +1,39 @@
+# `make` lists the targets. `make demo` and `make test` do all their own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUNS ?= runs
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench report
+
+help: ## lists the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "peft-cli needs Python 3.11 to 3.13; say which with make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed ## makes .venv with the versions that were tested
+
+demo: setup ## compares four methods on the embedded model and data, in about a minute
+	$(BIN)/peft-run -m +experiment=demo runs=$(RUNS)/demo
+	$(BIN)/peft-report $(RUNS)/demo
+
+test: setup ## runs the tests
+	$(BIN)/python -m pytest
+
+check: setup ## checks style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup ## times a step of each method on the embedded backbone
+	$(BIN)/peft-run -m +experiment=bench runs=$(RUNS)/bench
+	$(BIN)/peft-report $(RUNS)/bench
+
+report: setup ## makes the tables of all runs
+	$(BIN)/peft-report $(RUNS)

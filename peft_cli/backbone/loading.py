@@ -1,0 +1,101 @@
+"""Loads a frozen backbone from this package, a folder or the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import logging
+
+from peft_cli.backbone.families import FAMILIES
+from peft_cli.backbone.model import Backbone
+from peft_cli.backbone.places import IMPLEMENTATION
+
+EMBEDDED = Path(__file__).parent.parent / "embedded"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def load(
+    labels: Sequence[str],
+    name: str,
+    dtype: Literal["fp32", "bf16", "fp16"],
+    device: str,
+    separator: str | None,
+    max_source_tokens: PositiveInt,
+    max_target_tokens: PositiveInt,
+) -> Backbone:
+    """The backbone `name`: one that ships with this package, a local folder, or a model of the hub.
+
+    `labels` are the classes of the data set, for a family that has a classification head instead of writing text.
+    Raises ValueError where there is no such model, its family is unknown, or it cannot do what the data set asks.
+    """
+    logging.disable_progress_bar()
+    place = str(EMBEDDED / name) if (EMBEDDED / name / "config.json").exists() else name
+    device = choose_device(device)
+    config = read(AutoConfig, place, name)
+    check_family(config, name, dtype, labels)
+    options = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
+    if not FAMILIES[config.model_type].generates:
+        options["num_labels"] = len(labels)
+    model = read(model_class(config), place, name, **options)
+    tokenizer = read(AutoTokenizer, place, name)
+    return Backbone(model.to(device), tokenizer, labels, separator, max_source_tokens, max_target_tokens)
+
+
+def read(kind: type, place: str, name: str, **options: object) -> object:
+    """`kind.from_pretrained`, with one sentence where nothing is found."""
+    try:
+        return kind.from_pretrained(place, **options)
+    except (OSError, ValueError) as error:
+        if Path(place).is_dir():
+            raise ValueError(f"backbone.name={name}: the folder holds no model that can be loaded ({first(error)})") from error
+        raise ValueError(
+            f"backbone.name={name} is no local folder and could not be had from the Hugging Face hub ({first(error)}); "
+            "give the folder of a saved model, or one of the tiny-* backbones, which ship with this package"
+        ) from error
+
+
+def first(error: Exception) -> str:
+    """The first line of an error's message, without its full stop."""
+    return str(error).strip().split("\n")[0].rstrip(". ")
+
+
+def check_family(config: PretrainedConfig, name: str, dtype: str, labels: Sequence[str]) -> None:
+    """Raises ValueError where this package cannot use the model for a data set with these `labels`."""
+    family = FAMILIES.get(config.model_type)
+    if family is None:
+        known = ", ".join(FAMILIES)
+        raise ValueError(f"backbone.name={name} is of the family {config.model_type!r}; the families are {known}")
+    if not family.generates and not labels:
+        raise ValueError(f"{name} cannot write text, and the data set has no classes; take a GPT-2, BART or T5 backbone")
+    if dtype == "fp16" and config.model_type == "t5":
+        raise ValueError(f"backbone.dtype=fp16 overflows in {name}, as in every T5; take bf16 or fp32")
+
+
+def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
+    """The class of transformers that has the head that the family works with."""
+    family = FAMILIES[config.model_type]
+    if not family.generates:
+        return AutoModelForSequenceClassification
+    return AutoModelForCausalLM if family.is_decoder_only else AutoModelForSeq2SeqLM
+
+
+def choose_device(device: str) -> str:
+    """`device`, or with "auto" the first GPU where there is one and the CPU where there is none."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"backbone.device={device} asks for a GPU and torch finds none here; take cpu or auto")
+    return device

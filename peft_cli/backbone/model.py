@@ -1,0 +1,191 @@
+"""The backbone itself: examples in, logits or text out, and its places of change."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from peft_cli.backbone.families import FAMILIES
+from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
+from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
+from peft_cli.backbone.text import Encoded, Encoder, collate
+from peft_cli.data import Example
+
+class Backbone:
+    """A frozen `model` with its tokenizer. Not an nn.Module: a method may hold it without owning its weights."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: Sequence[str] = (),
+        separator: str | None = None,
+        max_source_tokens: int = 512,
+        max_target_tokens: int = 128,
+    ):
+        self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
+        self.family = FAMILIES[model.config.model_type]
+        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self.positions_added = 0
+        classes = () if self.family.generates else labels
+        self.encoder = Encoder(tokenizer, self.family, separator, max_source_tokens, max_target_tokens, classes)
+        self.reserve(0)
+        if any(a.module.config._attn_implementation != IMPLEMENTATION for a in sum(self.attentions().values(), [])):
+            raise ValueError(f"{model.config.model_type} has attention modules that this package cannot change")
+        # A checkpoint's generation settings would fill in what a run leaves open.
+        ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+        model.generation_config = GenerationConfig(**{name: getattr(self.config, name, None) for name in ids})
+        model.generation_config.pad_token_id = self.pad
+
+    # examples <-> tensors
+
+    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+        """The ids of `examples`; each is tokenised here, once."""
+        return [self.encoder(example) for example in examples]
+
+    def batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
+        """The tensors of `rows` on the backbone's device, as `collate` describes them."""
+        tensors = collate(rows, self.family, self.pad, training)
+        return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits [N, V] and targets [N] of the N tokens that have a label; with classes, one of each for a row."""
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        if not self.family.generates:
+            return self.model(**inputs).logits, labels
+        if self.family.is_decoder_only:
+            targets = causal_targets(labels)
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        else:
+            targets = labels
+            inputs["decoder_input_ids"] = self.model.prepare_decoder_input_ids_from_labels(labels=labels)
+        wanted = targets != IGNORE
+        return logits_at(self.model, inputs, wanted), targets[wanted]
+
+    def predict(self, inputs: dict[str, Tensor], **options: Any) -> list[str]:
+        """The text that the model writes for each row of `inputs`, or its class. `options` are those of `generate`."""
+        if not self.family.generates:
+            with torch.no_grad():
+                return [self.encoder.labels[i] for i in self.model(**inputs).logits.argmax(-1).tolist()]
+        ids = self.generate(inputs, **options)
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [" ".join(text.split()) for text in texts]
+
+    @torch.no_grad()
+    def generate(self, inputs: dict[str, Tensor], **options: Any) -> Any:
+        """What transformers' `generate` gives with `options`: the ids written, [B, T], without those that were read."""
+        if "input_ids" in inputs and self.family.is_decoder_only:
+            inputs = self.embed(inputs)  # from vectors, a decoder returns what it wrote alone
+        return self.model.generate(**inputs, do_sample=False, **options)
+
+    # the four places
+
+    def embedding(self, ids: Tensor) -> Tensor:
+        """Token ids [...] to input embeddings [..., d_model], scaled as the first layer expects them."""
+        return self.model.get_input_embeddings()(ids.to(self.model.device))
+
+    def embed(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`batch` with `inputs_embeds` [B, T, d_model] in place of `input_ids` [B, T]."""
+        rest = {name: tensor for name, tensor in batch.items() if name != "input_ids"}
+        return {"inputs_embeds": self.embedding(batch["input_ids"]), **rest}
+
+    def source_mask(self, batch: dict[str, Tensor]) -> Tensor:
+        """[B, T], true where a token of the source stands: not padding, and not a target that a decoder reads along."""
+        mask = batch["attention_mask"].bool()
+        return mask & (batch["labels"] == IGNORE) if self.family.is_decoder_only and "labels" in batch else mask
+
+    def prepend(self, batch: dict[str, Tensor], vectors: Tensor) -> dict[str, Tensor]:
+        """An embedded `batch` with `vectors` [P, d_model] in front; what has to stay first (RoBERTa's <s>) does."""
+        embeds, length, at = batch["inputs_embeds"], len(vectors), self.family.prompt_at
+        rows = vectors.to(embeds.dtype).expand(len(embeds), -1, -1)
+        batch = batch | {
+            "inputs_embeds": torch.cat([embeds[:, :at], rows, embeds[:, at:]], dim=1),
+            "attention_mask": F.pad(batch["attention_mask"], (length, 0), value=1),
+        }
+        if "labels" in batch and self.family.is_decoder_only:
+            batch["labels"] = F.pad(batch["labels"], (length, 0), value=IGNORE)
+        return batch
+
+    def linears(self, *parts: str) -> list[Linear]:
+        """The linear maps that are one of `parts`, in the order of the parts and then of the blocks."""
+        known, found = self.family.linears, []
+        for part in parts:
+            if part not in known:
+                raise ValueError(f"{self.config.model_type} has no part {part!r}; it has {', '.join(known)}")
+            pattern, i, n = known[part]
+            for _, module in self.modules(pattern):
+                is_transposed = type(module).__name__ == "Conv1D"  # GPT-2 stores [in, out]
+                d_in, d_out = module.weight.shape if is_transposed else module.weight.T.shape
+                found.append(Linear(module, d_in, i * d_out // n, (i + 1) * d_out // n))
+        return found
+
+    def attentions(self) -> dict[str, list[Attention]]:
+        """The attention modules by kind (encoder, decoder, across), first block to last."""
+        patterns = self.family.attentions
+        return {kind: [Attention(m) for _, m in self.modules(pattern)] for kind, pattern in patterns.items()}
+
+    def blocks(self) -> dict[str, list[Block]]:
+        """The blocks of each stack (encoder, decoder), first to last; the first stack reads the input."""
+        return {kind: [Block(m) for _, m in self.modules(pattern)] for kind, pattern in self.family.blocks.items()}
+
+    # what else a method may ask
+
+    @property
+    def d_model(self) -> int:
+        """The width of an input embedding."""
+        return self.model.get_input_embeddings().weight.shape[1]
+
+    def heads(self) -> tuple[int, int]:
+        """The number of heads that keys and values have, and the width of one."""
+        n = self.config.num_attention_heads
+        d_head = getattr(self.config, "d_kv", None) or getattr(self.config, "head_dim", None) or self.d_model // n
+        return getattr(self.config, "num_key_value_heads", n), d_head
+
+    def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Every weight of the model, a tied one once."""
+        return list(self.model.named_parameters())
+
+    def output_embedding(self) -> tuple[str, nn.Parameter]:
+        """The matrix [V, d_model] that makes logits, by the name it has in `named_parameters`."""
+        weight = self.model.get_output_embeddings().weight
+        return next((name, p) for name, p in self.named_parameters() if p is weight)
+
+    def head(self) -> list[tuple[str, nn.Parameter]]:
+        """The weights of a classification head, which no pretraining has seen; none where the model writes text."""
+        pattern = self.family.head
+        return [(name, p) for name, p in self.named_parameters() if pattern and re.fullmatch(pattern, name)]
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of all weights, in their order."""
+        digest = hashlib.sha256()
+        for _, parameter in self.named_parameters():
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def reserve(self, positions: int) -> None:
+        """Tells that a method adds `positions` in front of every input; sources are cut to leave room for them."""
+        self.positions_added += positions
+        if self.family.positions is None:
+            return
+        limit = getattr(self.config, self.family.positions) - self.family.positions_unused - self.positions_added
+        if self.family.is_decoder_only:
+            limit -= self.encoder.max_target_tokens
+        if limit < 8:
+            raise ValueError(
+                f"{self.positions_added} positions in front leave {limit} of the backbone's "
+                f"{getattr(self.config, self.family.positions)} for a source; take fewer, "
+                "or lower backbone.max_target_tokens"
+            )
+        self.encoder.max_source_tokens = min(self.encoder.max_source_tokens, limit)
+
+    def modules(self, pattern: str) -> list[tuple[str, nn.Module]]:
+        """The modules whose whole name matches `pattern`, in the model's order."""
+        return [(name, module) for name, module in self.model.named_modules() if re.fullmatch(pattern, name)]

@@ -1,0 +1,99 @@
+"""The places where a method may act on a backbone: linear maps, attention modules, blocks. Each has one verb: `change`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+
+IMPLEMENTATION = "peft_cli"  # the name under which transformers finds `attend`
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One linear map: the columns `start:stop` of what `module` computes."""
+
+    module: nn.Module
+    in_features: int
+    start: int
+    stop: int
+
+    @property
+    def out_features(self) -> int:
+        """The width of what the map returns."""
+        return self.stop - self.start
+
+    def change(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Makes the map return `function(x, y)` where it returned y [..., out] for x [..., in]."""
+
+        def hook(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+            if self.out_features == output.shape[-1]:
+                return function(args[0], output)
+            before, y, after = output.tensor_split([self.start, self.stop], dim=-1)
+            return torch.cat([before, function(args[0], y), after], dim=-1)
+
+        self.module.register_forward_hook(hook)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention module: of an encoder, of a decoder, or from a decoder across to an encoder."""
+
+    module: nn.Module
+
+    def change(self, function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
+        """Makes the module read `function(key, value)` in place of its key and value [B, heads, T, d_head].
+
+        `function` may put positions before the first one; every query sees them. They lie outside the model's cache.
+        """
+        if hasattr(self.module, "peft_cli_change"):
+            raise ValueError("two parts of a method change the keys and values of one attention module")
+        self.module.peft_cli_change = function
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer block."""
+
+    module: nn.Module
+
+    def change(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Makes the block read `function(hidden)` in place of hidden [B, T, d_model]."""
+        self.module.register_forward_pre_hook(lambda module, args: (function(args[0]), *args[1:]))
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    position_bias: Tensor | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Scaled dot-product attention over what `Attention.change` made of the keys and values.
+
+    Takes query [B, heads, T, d_head], key and value [B, kv_heads, T_kv, d_head]; returns [B, T, heads, d_head].
+    Transformers calls it for every attention module of every family, with a mask that is added to the scores
+    (https://huggingface.co/docs/transformers/attention_interface).
+    """
+    length = key.shape[2]
+    if hasattr(module, "peft_cli_change"):
+        key, value = module.peft_cli_change(key, value)
+    biases = [F.pad(b, (key.shape[2] - length, 0)) for b in (attention_mask, position_bias) if b is not None]
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=sum(biases) if biases else None, dropout_p=dropout, scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )  # fmt: skip
+    return out.transpose(1, 2), None
+
+
+AttentionInterface.register(IMPLEMENTATION, attend)
+AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)

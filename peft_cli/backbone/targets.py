@@ -1,0 +1,32 @@
+"""Logits where a token is to be predicted, and nowhere else."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import PreTrainedModel
+
+IGNORE = -100  # the label of a position that is not scored
+
+
+def logits_at(model: PreTrainedModel, inputs: dict[str, Tensor], wanted: Tensor) -> Tensor:
+    """The logits [N, V] of `model` at the N positions where `wanted` [B, T] is true, in row order.
+
+    The vocabulary product runs on those N rows only: a hook picks them out of what enters the output embedding.
+    """
+
+    def pick(module: torch.nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        return (args[0][wanted],)
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        logits = model(**inputs, use_cache=False).logits
+    finally:
+        handle.remove()
+    return logits.view(-1, logits.shape[-1])
+
+
+def causal_targets(labels: Tensor) -> Tensor:
+    """`labels` [B, T] moved by one, so that each stands where it is predicted from (the last position predicts none)."""
+    return F.pad(labels[:, 1:], (0, 1), value=IGNORE)

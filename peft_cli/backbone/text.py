@@ -1,0 +1,110 @@
+"""Examples to token ids, and token ids to the tensors of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from peft_cli.backbone.families import Family
+from peft_cli.backbone.targets import IGNORE
+from peft_cli.data import Example
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as ids. On a decoder `source` ends with the separator; with classes `target` is the class's number."""
+
+    source: list[int]
+    target: list[int] | int
+    is_cut: bool  # whether the source lost its end
+
+
+class Encoder:
+    """Turns examples into ids; source and target apart, so that no token spans the seam between them."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        family: Family,
+        separator: str | None,
+        max_source_tokens: int,
+        max_target_tokens: int,
+        labels: Sequence[str] = (),
+    ):
+        if separator is not None and not family.is_decoder_only:
+            raise ValueError(f"backbone.separator={separator!r} is for decoders; an encoder reads its source alone")
+        self.tokenizer, self.family, self.labels = tokenizer, family, tuple(labels)
+        self.max_source_tokens, self.max_target_tokens = max_source_tokens, max_target_tokens
+        self.start, self.end = [], []
+        if family.is_decoder_only:
+            self.start = [tokenizer.bos_token_id] if family.starts_with_bos else []
+            self.end = self.ids(family.separator if separator is None else separator)
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of `text`, with nothing added."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def __call__(self, example: Example) -> Encoded:
+        """The ids of one example; the target is its first reference."""
+        source, is_cut = self.source(example.source)
+        return Encoded(source, self.target(example.references[0]), is_cut)
+
+    def source(self, text: str) -> tuple[list[int], bool]:
+        """The ids of a source, and whether its end was cut off to keep to `max_source_tokens`."""
+        ids = self.ids(text)
+        if self.family.is_decoder_only:
+            kept = ids[: self.max_source_tokens - len(self.start) - len(self.end)]
+            return [*self.start, *kept, *self.end], len(kept) < len(ids)
+        whole = len(ids) + self.tokenizer.num_special_tokens_to_add()
+        return self.with_special_tokens(text, self.max_source_tokens), whole > self.max_source_tokens
+
+    def target(self, text: str) -> list[int] | int:
+        """The ids of a target with its end token, or the number of a class."""
+        if self.labels:
+            if text not in self.labels:
+                raise ValueError(f"the target {text!r} is none of the classes {', '.join(self.labels)}")
+            return self.labels.index(text)
+        if self.family.is_decoder_only:
+            return [*self.ids(" " + text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]
+        return self.with_special_tokens(text, self.max_target_tokens)
+
+    def with_special_tokens(self, text: str, most: int) -> list[int]:
+        """At most `most` ids: those of `text`, cut at its end, between the tokens that the family puts around a text."""
+        return self.tokenizer(text, truncation=True, max_length=most)["input_ids"]
+
+
+def collate(rows: Sequence[Encoded], family: Family, pad: int, training: bool) -> dict[str, Tensor]:
+    """input_ids and attention_mask [B, T], and with `training` labels: [B, T], [B, T_target] or classes [B].
+
+    Rows are padded on the right, where a decoder generates on the left. A label that is not scored is IGNORE; labels
+    are told by length, never by the id of a pad token, so that an end token which also pads is learned.
+    """
+    sources = [row.source for row in rows]
+    if isinstance(rows[0].target, int) or not family.is_decoder_only:
+        batch = pad_rows(sources, pad)
+        if training and isinstance(rows[0].target, int):
+            batch["labels"] = torch.tensor([row.target for row in rows])
+        elif training:
+            batch["labels"] = pad_rows([row.target for row in rows], IGNORE)["input_ids"]
+        return batch
+    if not training:
+        return pad_rows(sources, pad, left=True)
+    batch = pad_rows([row.source + row.target for row in rows], pad)
+    batch["labels"] = pad_rows([[IGNORE] * len(row.source) + row.target for row in rows], IGNORE)["input_ids"]
+    return batch
+
+
+def pad_rows(rows: Sequence[list[int]], pad: int, left: bool = False) -> dict[str, Tensor]:
+    """input_ids [B, T], filled up with `pad`, and attention_mask [B, T], 1 where a row's own ids stand."""
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), pad)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        place = slice(longest - len(row), None) if left else slice(0, len(row))
+        ids[i, place] = torch.tensor(row)
+        mask[i, place] = 1
+    return {"input_ids": ids, "attention_mask": mask}

@@ -1,0 +1,300 @@
+"""The command line: help, Hydra's composition and sweeps, and one sentence for whatever a user gets wrong.
+
+    flags and overrides -> compose (checked) -> task, once or for each run of a sweep -> exit code
+
+Hydra and all that is heavier are imported where they are used: help and tab completion stay quick.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from peft_cli.check import (
+    HYDRAS_OWN,
+    PACKAGE,
+    accept,
+    check_content,
+    check_experiment,
+    check_keys,
+    config_text,
+    folder,
+    groups,
+    listed,
+    options,
+    unreadable,
+)
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from hydra._internal.hydra import Hydra
+    from omegaconf import DictConfig
+
+PURPOSE = """\
+peft-run trains one parameter-efficient method on one frozen backbone with a few examples, scores
+it, and leaves one folder with result.json; -m does that for every combination of values.
+
+Examples
+  peft-run
+  peft-run method=spt data=e2e shots=50 data.root=data/e2e
+  peft-run -m method=pt,spt,ft_top2,ft shots=50,200 seed=0,1
+"""
+MORE = """\
+More
+  peft-run method=pt --cfg job           prints every key of this run, without running it
+  peft-run --hydra-help                  Hydra's own flags and keys
+  peft-run --version                     the version
+  eval "$(peft-run --shell-completion install=bash)"    switches tab completion on (or zsh, fish)"""
+
+
+class Failure(NamedTuple):
+    """Why a run failed, in one line, and whether its request was wrong or something broke."""
+
+    reason: str
+    is_wrong_request: bool
+
+
+def command(task: Callable[[DictConfig, dict[str, str]], None]) -> Callable[[], None]:
+    """Return the console entry point that composes configurations and runs a task with each.
+
+    The task takes the configuration and the chosen option of each group. The entry point exits with 1 for
+    a run that failed, 2 for a request that cannot be met, 130 after Ctrl-C.
+    """
+
+    def main() -> None:
+        arguments = sys.argv[1:]
+        if {"-h", "--help"} & set(arguments):
+            print(page())
+        elif "--version" in arguments:
+            print(version())
+        elif code := guarded(task, arguments):
+            sys.exit(code)
+
+    return main
+
+
+def guarded(task: Callable, arguments: list[str]) -> int:
+    """Return the exit code; what is wrong before a task starts becomes one sentence on stderr."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints and exits by itself
+    try:
+        return start(task, parse(arguments))
+    except (ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError) as error:
+        print(f"peft-run: {sentence(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("peft-run: stopped by Ctrl-C", file=sys.stderr)
+        return 130
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Return Hydra's flags and the overrides, in whatever order they came."""
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> None:
+        raise ValueError(f"{message}; peft-run --help shows what there is")
+
+    parser = get_args_parser()
+    parser.error = refuse
+    flags = parser.parse_intermixed_args(arguments)
+    for name in ("config_path", "config_name", "config_dir", "experimental_rerun"):
+        if getattr(flags, name) is not None:
+            refuse(f"--{name.replace('_', '-')} is not possible here")
+    if sum(map(bool, (flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion))) > 1:
+        refuse("only one of --run, --multirun, --cfg, --info and --shell-completion is possible at a time")
+    is_sweep = any(re.match(r"\+*experiment=|hydra\.mode=MULTIRUN$", override) for override in flags.overrides)
+    flags.multirun = flags.multirun or is_sweep
+    return flags
+
+
+def start(task: Callable, flags: Namespace) -> int:
+    """Do what the flags ask for and return the exit code."""
+    from hydra import version as hydra_version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+
+    hydra_version.setbase("1.3")
+    loader = ConfigLoaderImpl(create_config_search_path(f"file://{folder('conf')}"))
+    ConfigStore.instance().repo.pop("experiment", None)
+    for name in options("experiment"):  # names for tab completion; `accept` reads the file that is asked for
+        ConfigStore.instance().store(group="experiment", name=name, node={})
+    GlobalHydra.instance().clear()
+    hydra = Hydra("peft-run", loader)
+    GlobalHydra.instance().initialize(hydra)
+    try:
+        if flags.cfg or flags.info or flags.hydra_help or flags.shell_completion:
+            return show(hydra, flags)
+        loader.load_configuration = partial(compose, loader.load_configuration, True)
+        return run(task, hydra, flags)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def show(hydra: Hydra, flags: Namespace) -> int:
+    """Print what --shell-completion, --hydra-help, --cfg or --info asks for."""
+    from hydra._internal.utils import get_args_parser
+    from hydra.errors import HydraException
+
+    if flags.shell_completion:
+        with suppress(HydraException):  # a half-written command has no completions
+            hydra.shell_completion("config", flags.overrides)
+    elif flags.hydra_help:
+        hydra.hydra_help(None, get_args_parser(), flags)
+    else:
+        loader = hydra.config_loader
+        loader.load_configuration = partial(compose, loader.load_configuration, False)
+        if flags.cfg:
+            hydra.show_cfg("config", flags.overrides, flags.cfg, flags.package, flags.resolve)
+        else:
+            hydra.show_info(flags.info, "config", flags.overrides)
+    return 0
+
+
+def run(task: Callable, hydra: Hydra, flags: Namespace) -> int:
+    """Run a task once or, in a sweep, for each run; list what failed, and return the exit code."""
+    if not flags.multirun:
+        failure = hydra.run("config", partial(attempt, task), flags.overrides).return_value
+        if failure and failure.is_wrong_request:
+            print(f"peft-run: {failure.reason}", file=sys.stderr)
+        return exit_code([failure])
+    batches = hydra.multirun("config", partial(attempt, task), [*flags.overrides, "hydra.mode=MULTIRUN"])
+    jobs = [job for batch in batches for job in batch]
+    failed = [job for job in jobs if job.return_value]
+    if failed:
+        print(f"{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
+    for job in failed:
+        print(f"  {repeat(job.overrides)}\n    {job.return_value.reason}", file=sys.stderr)
+    return exit_code([job.return_value for job in jobs])
+
+
+def attempt(task: Callable, cfg: DictConfig) -> Failure | None:
+    """Run a task and return how it failed, if it did; unless the request was wrong, the traceback is printed."""
+    import traceback
+
+    from hydra.core.hydra_config import HydraConfig
+
+    choices = HydraConfig.get().runtime.choices
+    try:
+        task(cfg, {group: choices[group] for group in groups()})
+    except (Exception, SystemExit) as error:  # one run of a sweep does not end the others
+        if is_wrong_request(error):
+            return Failure(sentence(error), True)
+        traceback.print_exception(error)
+        return Failure(f"{type(error).__name__}: {sentence(error)}", False)
+    return None
+
+
+def is_wrong_request(error: BaseException) -> bool:
+    """Tell a request that cannot be met from a bug: a file that is absent, or a ValueError raised in this package."""
+    import traceback
+
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return True
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, ValueError) and Path(innermost).is_relative_to(PACKAGE)
+
+
+def exit_code(failures: list[Failure | None]) -> int:
+    """Return 0 if no run failed, 2 if each was a wrong request, or else 1."""
+    if not any(failures):
+        return 0
+    return 2 if all(failure and failure.is_wrong_request for failure in failures) else 1
+
+
+def repeat(overrides: list[str]) -> str:
+    """Return the command that repeats one run of a sweep."""
+    import shlex
+
+    return shlex.join(["peft-run", *overrides])
+
+
+def compose(plain: Callable, runs: bool, *, config_name: str, overrides: list[str], run_mode: Any, **rest: Any) -> Any:
+    """Return Hydra's composition (`plain`), after a check of each override and of the whole.
+
+    A sweep is composed from the first value of each key here and from each combination later: so keys of a
+    method can be set in a sweep that has not got the default method.
+    """
+    from hydra.types import RunMode
+
+    is_sweep = run_mode is RunMode.MULTIRUN
+    accepted = [accept(override, is_sweep) for override in overrides]
+    firsts = [first for _, first in accepted]
+    try:
+        cfg = plain(config_name=config_name, overrides=firsts, run_mode=run_mode, **rest)
+    except Exception:
+        check_keys(firsts, plain)
+        raise
+    if "experiment" in cfg.hydra.runtime.choices:
+        check_experiment(cfg, plain)
+    cfg.hydra.overrides.task = [line for line, _ in accepted if not re.match(HYDRAS_OWN, line)]
+    check_content(cfg, is_complete=runs and not is_sweep)
+    return cfg
+
+
+def sentence(error: BaseException) -> str:
+    """Return what went wrong in one line, without Hydra's search paths and OmegaConf's types."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import MarkedYAMLError
+
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}, is not YAML: {error.problem}"
+    if isinstance(error, OverrideParseException):
+        return unreadable(error.override)
+    if isinstance(error, MissingConfigException) and error.options:
+        return f"there is no {error.missing_cfg_file}; {listed('there are', '', error.options)}"
+    if isinstance(error, OmegaConfBaseException):
+        key = f"{error.full_key}: " if error.full_key else ""
+        return key + str(error).splitlines()[0]
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    causes = [error.__cause__] if isinstance(error.__cause__, OmegaConfBaseException) else []
+    return "; ".join(filter(None, [" ".join(str(error).split()), *map(sentence, causes)]))
+
+
+def page() -> str:
+    """Return what --help prints, from the files in conf/ and experiments/."""
+    lines = [PURPOSE, "Groups (group=option; * is the default)"]
+    for group, default in groups().items():
+        lines += [
+            f"{group}=",
+            *rows((f"{' *'[name == default]} {name}", text) for name, text in options(group).items()),
+        ]
+    lines += ["", "Experiments (peft-run -m +experiment=name)"]
+    lines += [*rows((f"  {name}", text) for name, text in options("experiment").items())] or ["  none"]
+    lines += ["", "Keys (key=value; a key of a group as in method.lr=0.003)"]
+    keys = re.findall(r"^(\w+): (\S+) # (.+)$", config_text(), re.MULTILINE)
+    lines += [*rows((f"  {key}={value}", text) for key, value, text in keys)]
+    return "\n".join([*lines, "", MORE])
+
+
+def rows(table: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield lines of at most 100 columns with a name and its explanation."""
+    from textwrap import fill
+
+    for name, text in table:
+        yield fill(text, 100, initial_indent=f"{name:<19} ", subsequent_indent=" " * 20, break_on_hyphens=False)
+
+
+def version() -> str:
+    """Return the installed version."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return f"peft-run {installed('peft-cli')}"
+    except PackageNotFoundError:
+        return "peft-run, a checkout that is not installed"

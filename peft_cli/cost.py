@@ -1,0 +1,132 @@
+"""What a run costs: parameters, operations, memory, time, energy."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median, quantiles
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from peft_cli.backbone import Backbone
+from peft_cli.data import Example
+from peft_cli.method import Method
+from peft_cli.train import Recipe, backward, n_targets
+
+UNTIMED_STEPS = 3  # the first steps pay for what is set up once
+
+
+class Meter:
+    """Measures one run, from before its training to after its predictions."""
+
+    def __init__(self, backbone: Backbone, method: Method):
+        self.backbone, self.method = backbone, method
+        self.params_backbone = count(p for _, p in backbone.named_parameters())
+        self.params_trained = count(method.parameters())
+        self.step_seconds: list[float] = []
+        self.exact = {"flops_per_step": None, "saved_for_backward_bytes": None, "tokens_per_step": None}
+        self.memory = PeakMemory(backbone.model.device)
+        self.energy_before = energy(backbone.model.device)
+
+    def measure_step(self, examples: Sequence[Example], recipe: Recipe) -> None:
+        """The operations of a step (forward and backward) on the first examples, and the bytes it saves in between.
+
+        A product and its sum are two operations. The bytes are those of the distinct buffers that autograd keeps for
+        the backward pass, without the weights. Random state and gradients are left as they were.
+        """
+        rows = (self.backbone.encode(examples[: recipe.batch_size]) * recipe.batch_size)[: recipe.batch_size]
+        weights = {p.untyped_storage().data_ptr() for p in [*self.backbone.model.parameters(), *self.method.parameters()]}
+        saved: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                saved[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        self.backbone.model.train(recipe.dropout)
+        with torch.random.fork_rng(), FlopCounterMode(display=False) as flops, hooks:
+            backward(self.backbone, self.method, rows, recipe)
+        self.method.zero_grad()
+        self.exact = {
+            "flops_per_step": flops.get_total_flops(),
+            "saved_for_backward_bytes": sum(saved.values()),
+            "tokens_per_step": sum(len(row.source) + n_targets(row) for row in rows),
+        }
+
+    def read(self, generation_seconds_per_example: float, bytes_stored: int) -> dict:
+        """All costs; a value that was not measured is null."""
+        times = step_times(self.step_seconds)
+        tokens, after = self.exact["tokens_per_step"], energy(self.backbone.model.device)
+        return {
+            "params_backbone": self.params_backbone,
+            "params_trained": self.params_trained,
+            "params_stored": count(self.method.parameters()),
+            "positions_added": self.backbone.positions_added,
+            "bytes_stored": bytes_stored,
+            **self.exact,
+            "step_seconds": times,
+            "tokens_per_second": tokens / times["median"] if times["median"] else None,
+            **self.memory.read(),
+            "generation_seconds_per_example": generation_seconds_per_example,
+            "energy_joules": after - self.energy_before if after is not None else None,
+        }
+
+
+def count(parameters: Iterable[Tensor]) -> int:
+    """The number of scalars in `parameters`."""
+    return sum(p.numel() for p in parameters)
+
+
+def step_times(seconds: list[float]) -> dict[str, float | None]:
+    """Median, 10th and 90th percentile of the seconds of a step; null where too few were timed."""
+    timed = seconds[UNTIMED_STEPS:]
+    if len(timed) < 2:
+        return {"median": None, "p10": None, "p90": None}
+    tenths = quantiles(timed, n=10, method="inclusive")
+    return {"median": median(timed), "p10": tenths[0], "p90": tenths[-1]}
+
+
+class PeakMemory:
+    """The most memory in use since it was made: on a GPU what torch took there, on a CPU the process's resident set."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        elif clear.exists():
+            clear.write_text("5")  # Linux: the peak starts again from what is resident
+
+    def read(self) -> dict[str, int | str]:
+        """Bytes, and what was measured."""
+        if self.device.type == "cuda":
+            peak, reserved = torch.cuda.max_memory_allocated(self.device), torch.cuda.max_memory_reserved(self.device)
+            return {"peak_memory_bytes": peak, "peak_reserved_bytes": reserved, "memory_kind": "cuda"}
+        if self.status.exists():
+            line = next(line for line in self.status.read_text().splitlines() if line.startswith("VmHWM"))
+            peak = int(line.split()[1]) * 1024
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return {"peak_memory_bytes": peak, "memory_kind": "rss"}
+
+
+def energy(device: torch.device) -> float | None:
+    """The joules that the GPU has drawn since its driver was loaded; null on a CPU or where NVML does not tell."""
+    if device.type != "cuda":
+        return None
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
+    except pynvml.NVMLError:
+        return None

@@ -1,0 +1,66 @@
+"""Predictions for examples, and their scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from peft_cli.backbone import Backbone
+from peft_cli.data import Example
+from peft_cli.method import Method
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How text is generated; conf/decode tells what each key means."""
+
+    beams: PositiveInt
+    length_penalty: float
+    max_new_tokens: PositiveInt
+    min_new_tokens: NonNegativeInt
+    no_repeat_ngram: NonNegativeInt
+    batch_size: PositiveInt
+
+    def options(self) -> dict:
+        """The same in the words of transformers, with nothing left to a checkpoint's own settings."""
+        return {
+            "num_beams": self.beams,
+            "length_penalty": self.length_penalty if self.beams > 1 else None,
+            "early_stopping": False,
+            "max_new_tokens": self.max_new_tokens,
+            "min_new_tokens": self.min_new_tokens,
+            "no_repeat_ngram_size": self.no_repeat_ngram,
+        }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was generated for the examples, in their order."""
+
+    texts: list[str]
+    seconds: float  # all in all, without tokenising
+    n_cut: int  # sources that lost their end
+
+
+def predict(
+    backbone: Backbone,
+    method: Method,
+    examples: Sequence[Example],
+    decoding: Decoding,
+    done: Callable[[int], None] = lambda count: None,
+) -> Prediction:
+    """The predicted text of every example; inputs of like length share a batch. `done` is told how many came out."""
+    backbone.model.eval()
+    rows = backbone.encode(examples)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)
+    texts, start = [""] * len(rows), time.perf_counter()
+    for i in range(0, len(order), decoding.batch_size):
+        chosen = order[i : i + decoding.batch_size]
+        inputs = method.inputs(backbone.batch([rows[j] for j in chosen], training=False))
+        for j, text in zip(chosen, backbone.predict(inputs, **decoding.options()), strict=True):
+            texts[j] = text
+        done(len(chosen))
+    return Prediction(texts, time.perf_counter() - start, sum(row.is_cut for row in rows))

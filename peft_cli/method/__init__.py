@@ -1,0 +1,43 @@
+"""What a method is: a module that owns exactly the tensors it trains, and acts on a frozen backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import PositiveFloat
+from torch import Tensor, nn
+
+from peft_cli.backbone import Backbone
+
+
+class Method(nn.Module):
+    """Constructing a method attaches it to the backbone, which is frozen and stays so.
+
+    `parameters()` are what trains and what is counted, `state_dict()` is what is stored for a task. A subclass builds
+    its tensors in `__init__` and overrides below only what it changes. To restore: construct, `fold()`, then
+    `load_state_dict` of what was stored.
+    """
+
+    starts_neutral = True  # whether the backbone's logits are unchanged at step 0
+
+    def __init__(self, backbone: Backbone, lr: PositiveFloat):
+        super().__init__()
+        self.backbone, self.lr = backbone, lr
+        self.adopted = nn.ParameterDict()
+        self.adopt(backbone.head())  # a head that no pretraining has seen always trains
+
+    def adopt(self, named_parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
+        """Trains tensors of the backbone itself, such as its top blocks: the same Parameter is owned here too."""
+        for name, parameter in named_parameters:
+            self.adopted[name.replace(".", "/")] = parameter.requires_grad_(True)
+
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the backbone reads in place of `batch`; asked once per batch, in training and in generation."""
+        return batch
+
+    def param_groups(self) -> list[dict]:
+        """The optimizer's groups of parameters, each with its own learning rate."""
+        return [{"params": list(self.parameters()), "lr": self.lr}]
+
+    def fold(self) -> None:
+        """Drops, after training, what only training needs. Predictions stay the same."""

@@ -1,0 +1,58 @@
+"""Prompt tuning (Lester et al., 2021, https://aclanthology.org/2021.emnlp-main.243)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from peft_cli.backbone import Backbone
+from peft_cli.method import Method
+
+COMMON_TOKENS = 5000  # a vocabulary sample comes from the first of the vocabulary, which are the most common
+RANDOM_BOUND = 0.5  # random vectors are uniform between plus and minus this
+
+
+class PT(Method):
+    """[P; X]: `length` trained vectors P [P, d_model] in front of the embedded input X.
+
+    At step 0, P is uniform noise (init=random), the embeddings of tokens drawn from the 5,000 most common ones
+    (init=vocabulary), or those of `text`, repeated or cut to length (init=text): the three starts of the paper. On an
+    encoder-decoder the encoder alone reads the prompt. The paper's optimizer is Adafactor with lr 0.3; here it is AdamW.
+    """
+
+    starts_neutral = False
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        length: PositiveInt,
+        init: Literal["random", "vocabulary", "text"],
+        text: str | None,
+        lr: PositiveFloat,
+    ):
+        super().__init__(backbone, lr)
+        if (init == "text") != bool(text):
+            raise ValueError(f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it")
+        backbone.reserve(length)
+        self.prompt = nn.Parameter(start(backbone, length, init, text))
+
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The embedded batch behind the prompt."""
+        return self.backbone.prepend(self.backbone.embed(batch), self.prompt)
+
+
+def start(backbone: Backbone, length: int, init: str, text: str | None) -> Tensor:
+    """The vectors [P, d_model] in fp32 that a prompt starts from."""
+    device = backbone.model.device
+    if init == "random":
+        return torch.empty(length, backbone.d_model).uniform_(-RANDOM_BOUND, RANDOM_BOUND).to(device)
+    if init == "text":
+        ids = torch.tensor(backbone.encoder.ids(text))
+        ids = ids.repeat(-(-length // len(ids)))[:length]
+    else:
+        common = min(COMMON_TOKENS, backbone.config.vocab_size)
+        ids = torch.randperm(common)[:length] if length <= common else torch.randint(common, (length,))
+    return backbone.embedding(ids).detach().float().clone()

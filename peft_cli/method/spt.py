@@ -1,0 +1,81 @@
+"""Scaled prompt tuning (Hu, Meinel, Yang, 2023, https://arxiv.org/abs/2309.06759)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from peft_cli.backbone import Backbone
+from peft_cli.method.pt import PT
+
+
+class SPT(PT):
+    """[s P; X], [P; s X] or s [P; X]: prompt tuning with a trained scale s, which is 1 at step 0, where SPT equals PT.
+
+    The paper's abstract tells of the scale, but no public text or code of it gives the formula. So what is scaled
+    (`scale_target`: prompt, input or both) and the scale's shape are options, and the default is the plainest reading:
+    s [d_model] on the prompt. `scale_shape` d_model is a number for each dimension, tokens one for each vector (of the
+    prompt, and of the source by its position from the left), scalar a single one. An input's scale touches the source
+    and not the target, since a token that a decoder writes is embedded without it.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        length: PositiveInt,
+        init: Literal["random", "vocabulary", "text"],
+        text: str | None,
+        scale_target: Literal["prompt", "input", "both"],
+        scale_shape: Literal["d_model", "tokens", "scalar"],
+        lr: PositiveFloat,
+        scale_lr: PositiveFloat,
+    ):
+        super().__init__(backbone, length, init, text, lr)
+        self.scale_lr, self.scale_target = scale_lr, scale_target
+        positions = (scale_target != "input") * length + (scale_target != "prompt") * backbone.encoder.max_source_tokens
+        shape = {"d_model": (1, backbone.d_model), "tokens": (positions, 1), "scalar": (1, 1)}[scale_shape]
+        self.scale = nn.Parameter(torch.ones(shape, device=self.prompt.device))
+
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The embedded batch behind the prompt, either or both of them scaled."""
+        batch, prompt = self.backbone.embed(batch), self.prompt
+        if self.scale_target in ("prompt", "both"):
+            prompt = prompt * self.prompt_scale()
+        if self.scale_target in ("input", "both"):
+            batch = batch | {"inputs_embeds": self.scaled(batch)}
+        return self.backbone.prepend(batch, prompt)
+
+    def prompt_scale(self) -> Tensor:
+        """The part of s that is the prompt's: [1 or P, d_model or 1]."""
+        return self.scale[: len(self.prompt)] if len(self.scale) > 1 else self.scale
+
+    def scaled(self, batch: dict[str, Tensor]) -> Tensor:
+        """Input embeddings [B, T, d_model], those of the source scaled."""
+        mask = self.backbone.source_mask(batch)  # [B, T]
+        scale = self.scale
+        if len(scale) > 1:
+            own = scale[len(scale) - self.backbone.encoder.max_source_tokens :]
+            scale = own[(mask.cumsum(-1) - 1).clamp(min=0)]  # [B, T, 1], counted from the source's first token
+        embeds = batch["inputs_embeds"]
+        return torch.where(mask.unsqueeze(-1), embeds * scale.to(embeds.dtype), embeds)
+
+    def param_groups(self) -> list[dict]:
+        """The prompt with `lr`, the scale with `scale_lr`."""
+        rest = [p for p in self.parameters() if p is not self.scale]
+        return [{"params": rest, "lr": self.lr}, {"params": [self.scale], "lr": self.scale_lr}]
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Multiplies the prompt by its scale; what scales the input stays."""
+        if self.scale_target == "input":
+            return
+        self.prompt *= self.prompt_scale()
+        if self.scale_target == "prompt":
+            self.scale_target, self.scale = None, None
+            return
+        self.scale_target = "input"
+        if self.scale.shape[1] == 1 and len(self.scale) > 1:
+            self.scale = nn.Parameter(self.scale[len(self.prompt) :].clone())

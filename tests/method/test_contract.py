@@ -1,0 +1,195 @@
+"""What every method has to keep on every family: each YAML of conf/method, found by itself."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tests.conftest import CONFIGS, examples_for, make_backbone
+
+from peft_cli.check import resolve
+from peft_cli.train import Recipe, backward, draw_batches, summed_loss
+
+YAMLS = sorted((Path(__file__).parents[2] / "conf" / "method").glob("*.yaml"))
+RECIPE = Recipe(
+    steps=3, batch_size=3, accumulation=1, schedule="constant", warmup_steps=0, weight_decay=0.1, clip=None,
+    loss="token_mean", dropout=False, validate_every=None, select="loss", patience=None,
+)  # fmt: skip
+GREEDY = {"num_beams": 1, "max_new_tokens": 8, "min_new_tokens": 8}
+
+
+def make_method(path: Path, backbone):
+    arguments = OmegaConf.to_container(OmegaConf.load(path))
+    torch.manual_seed(1)
+    return resolve(arguments.pop("_target_"))(backbone, **arguments)
+
+
+@pytest.fixture(params=YAMLS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def method(path, backbone):
+    return make_method(path, backbone)
+
+
+def stir(method) -> None:
+    """Moves every tensor away from where it started."""
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for p in method.parameters():
+            p += 0.1 * torch.randn_like(p)
+
+
+def logits(backbone, method, examples=None):
+    """Logits [N, V] of each example's targets in one right-padded batch."""
+    rows = backbone.encode(examples or examples_for(backbone))
+    with torch.no_grad():
+        return backbone.forward(method.inputs(backbone.batch(rows)))[0]
+
+
+def take_steps(backbone, method, steps=3) -> None:
+    optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=RECIPE.weight_decay)
+    for _ in range(steps):
+        backward(backbone, method, backbone.encode(examples_for(backbone)), RECIPE)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_every_owned_tensor_trains(backbone, method):
+    before = {name: p.detach().clone() for name, p in method.named_parameters()}
+    take_steps(backbone, method)
+    assert before, "a method owns something"
+    unchanged = [name for name, p in method.named_parameters() if torch.equal(p, before[name])]
+    assert not unchanged
+
+
+def test_nothing_else_changes(backbone, method):
+    owned = {id(p) for p in method.parameters()}
+    before = {name: p.detach().clone() for name, p in backbone.named_parameters() if id(p) not in owned}
+    buffers = {name: b.clone() for name, b in backbone.model.named_buffers()}
+    take_steps(backbone, method)
+    after = dict(backbone.named_parameters())
+    assert all(torch.equal(p, after[name]) for name, p in before.items())
+    assert all(torch.equal(b, buffers[name]) for name, b in backbone.model.named_buffers())
+
+
+def test_step_0_is_the_backbone_where_the_method_says_so(backbone, method):
+    rows = backbone.encode(examples_for(backbone))
+    with torch.no_grad():
+        plain = backbone.forward(backbone.batch(rows))[0]
+    assert torch.allclose(logits(backbone, method), plain, atol=1e-5) == method.starts_neutral
+
+
+def test_a_stored_method_is_restored_exactly(path, family, backbone, method):
+    stir(method)
+    method.fold()
+    expected = logits(backbone, method)
+    other = make_backbone(family)
+    restored = make_method(path, other)
+    restored.fold()
+    restored.load_state_dict(method.state_dict(), strict=True)
+    assert torch.equal(logits(other, restored), expected)
+
+
+def test_fold_keeps_the_logits(backbone, method):
+    stir(method)
+    before = logits(backbone, method)
+    method.fold()
+    assert torch.allclose(logits(backbone, method), before, atol=1e-5)
+
+
+def test_padding_does_not_change_the_loss(backbone, method):
+    stir(method)
+    examples = examples_for(backbone)
+    alone = torch.cat([logits(backbone, method, [example]) for example in examples])
+    assert torch.allclose(logits(backbone, method), alone, atol=1e-4)
+
+
+def test_padding_does_not_change_what_is_written(backbone, method):
+    stir(method)
+    rows = backbone.encode(examples_for(backbone))
+    together = written(backbone, method, rows)
+    assert together == [text for row in rows for text in written(backbone, method, [row])]
+
+
+def written(backbone, method, rows, **options) -> list[str]:
+    return backbone.predict(method.inputs(backbone.batch(rows, training=False)), **GREEDY | options)
+
+
+def test_greedy_writes_the_most_probable_tokens(backbone, method):
+    stir(method)
+    rows = backbone.encode(examples_for(backbone))
+    inputs = method.inputs(backbone.batch(rows, training=False))
+    if not backbone.family.generates:
+        classes = [backbone.encoder.labels[i] for i in logits(backbone, method).argmax(-1)]
+        assert backbone.predict(inputs) == classes
+        return
+    ids = backbone.generate(inputs, **GREEDY)
+    scores, _ = teacher_forced(backbone, method, rows, ids)
+    scores[:, :, backbone.tokenizer.eos_token_id] = -torch.inf  # min_new_tokens forbids the end
+    assert torch.equal(scores.argmax(-1), new_ids(backbone, ids))
+
+
+def new_ids(backbone, ids):
+    """What was written [B, T], without the token that an encoder-decoder starts from."""
+    return ids if backbone.family.is_decoder_only else ids[:, 1:]
+
+
+def teacher_forced(backbone, method, rows, ids):
+    """Log-probabilities [B, T, V] of every token after `rows` when `ids` are given as targets, and the ids [B, T]."""
+    from dataclasses import replace
+
+    ids = new_ids(backbone, ids)
+    forced = [replace(row, target=target) for row, target in zip(rows, ids.tolist(), strict=True)]
+    with torch.no_grad():
+        scores, _ = backbone.forward(method.inputs(backbone.batch(forced)))
+    return scores.log_softmax(-1).view(*ids.shape, -1), ids
+
+
+@pytest.mark.parametrize("family", [name for name in CONFIGS if name != "roberta"], indirect=True)
+def test_a_beams_score_is_the_texts_log_probability(backbone, method):
+    stir(method)
+    rows = backbone.encode(examples_for(backbone))
+    inputs = method.inputs(backbone.batch(rows, training=False))
+    options = {"num_beams": 3, "max_new_tokens": 6, "length_penalty": 0.0, "early_stopping": False}
+    out = backbone.generate(inputs, **options, return_dict_in_generate=True, output_scores=True)
+    scores, ids = teacher_forced(backbone, method, rows, out.sequences)
+    each = scores.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    ended = (ids == backbone.tokenizer.eos_token_id).cumsum(-1)
+    counted = (ended == 0) | ((ended == 1) & (ids == backbone.tokenizer.eos_token_id))
+    assert torch.allclose((each * counted).sum(-1), out.sequences_scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", [name for name in CONFIGS if name != "roberta"], indirect=True)
+@pytest.mark.parametrize("beams", [1, 3])
+def test_the_cache_does_not_change_what_is_written(backbone, method, beams):
+    stir(method)
+    rows = backbone.encode(examples_for(backbone))
+    options = {"num_beams": beams, "early_stopping": False}
+    assert written(backbone, method, rows, **options) == written(backbone, method, rows, **options, use_cache=False)
+
+
+def test_a_bf16_backbone_trains_fp32_tensors(path, family):
+    backbone = make_backbone(family)
+    backbone.model.to(torch.bfloat16)
+    method = make_method(path, backbone)
+    rows = next(draw_batches(backbone.encode(examples_for(backbone)), 3))
+    loss = summed_loss(backbone, method, rows)
+    loss.backward()
+    adopted = {id(p) for p in method.adopted.values()}
+    assert loss.isfinite() and all(p.grad.isfinite().all() for p in method.parameters())
+    assert all(p.dtype == torch.float32 for p in method.parameters() if id(p) not in adopted)
+
+
+def test_gradient_checkpointing_keeps_the_gradients(backbone, method):
+    stir(method)
+    rows = backbone.encode(examples_for(backbone))
+    backward(backbone, method, rows, RECIPE)
+    plain = {name: p.grad.clone() for name, p in method.named_parameters()}
+    method.zero_grad()
+    backbone.model.train()
+    backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
+    backward(backbone, method, rows, RECIPE)
+    assert all(torch.allclose(p.grad, plain[name], atol=1e-5) for name, p in method.named_parameters())
