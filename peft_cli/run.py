@@ -57,9 +57,10 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
 
     start = time.perf_counter()
     data = few_shot(build(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
+    set_seed(config["seed"])  # a classification head starts from noise
     backbone = build(config["backbone"], labels=data.labels)
     fingerprint = backbone.fingerprint()
-    set_seed(config["seed"])
+    set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
     folder.open(config)
     tracker = Tracker(folder.path, config, **config["wandb"])

@@ -164,9 +164,9 @@ class Backbone:
         return [(name, p) for name, p in self.named_parameters() if pattern and re.fullmatch(pattern, name)]
 
     def fingerprint(self) -> str:
-        """The SHA-256 of all weights, in their order."""
-        digest = hashlib.sha256()
-        for _, parameter in self.named_parameters():
+        """The SHA-256 of all pretrained weights, in their order."""
+        digest, head = hashlib.sha256(), {id(p) for _, p in self.head()}
+        for parameter in (p for _, p in self.named_parameters() if id(p) not in head):
             digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
         return digest.hexdigest()
 

@@ -1,0 +1,213 @@
+"""The four places of change, against the model's own way of computing."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tests.conftest import EXAMPLES, examples_for, make_backbone
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from peft_cli.backbone import load
+from peft_cli.data import Example
+
+GENERATES = ["gpt2", "llama", "bart", "t5"]
+LOAD = {"dtype": "fp32", "device": "cpu", "separator": None, "max_source_tokens": 64, "max_target_tokens": 16}
+
+
+@pytest.mark.parametrize("family", GENERATES)
+def test_logits_at_targets_give_transformers_own_loss(family):
+    backbone = make_backbone(family)
+    batch = backbone.batch(backbone.encode(EXAMPLES))
+    logits, targets = backbone.forward(batch)
+    assert torch.allclose(F.cross_entropy(logits, targets), backbone.model(**batch).loss, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", GENERATES)
+def test_logits_at_targets_have_the_whole_ways_gradients(family):
+    gradients = []
+    for whole in (False, True):
+        backbone = make_backbone(family)
+        backbone.model.requires_grad_(True)
+        batch = backbone.batch(backbone.encode(EXAMPLES))
+        loss = backbone.model(**batch).loss if whole else F.cross_entropy(*backbone.forward(batch))
+        loss.backward()
+        gradients.append([p.grad for _, p in backbone.named_parameters()])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_attention_is_that_of_transformers(family):
+    ours, theirs = make_backbone(family), make_backbone(family)
+    theirs.model.set_attn_implementation("eager")
+    batch = ours.batch(ours.encode(examples_for(ours)))
+    assert torch.allclose(ours.forward(batch)[0], theirs.forward(batch)[0], atol=1e-5)
+
+
+def test_embedded_inputs_give_the_logits_of_ids(family, backbone):
+    batch = backbone.batch(backbone.encode(examples_for(backbone)))
+    assert torch.allclose(backbone.forward(batch)[0], backbone.forward(backbone.embed(batch))[0], atol=1e-6)
+
+
+def test_prepended_embeddings_of_tokens_are_those_tokens_in_front(family, backbone):
+    ids = torch.tensor([9, 10, 11])
+    rows = backbone.encode(examples_for(backbone)[:1])
+    batch = backbone.batch(rows)
+    soft = backbone.prepend(backbone.embed(batch), backbone.embedding(ids))
+    at = backbone.family.prompt_at
+    source = batch["input_ids"]
+    hard = batch | {
+        "input_ids": torch.cat([source[:, :at], ids[None], source[:, at:]], 1),
+        "attention_mask": F.pad(batch["attention_mask"], (3, 0), value=1),
+    }
+    if backbone.family.is_decoder_only:
+        hard["labels"] = F.pad(batch["labels"], (3, 0), value=-100)
+    assert torch.allclose(backbone.forward(soft)[0], backbone.forward(hard)[0], atol=1e-5)
+
+
+def test_linear_change_sees_input_and_output_of_its_part_alone(family, backbone):
+    batch = backbone.batch(backbone.encode(examples_for(backbone)))
+    plain = backbone.forward(batch)[0]
+    seen = []
+
+    def see(x, y):
+        seen.append((x.shape[-1], y.shape[-1]))
+        return y
+
+    linears = backbone.linears("query", "value", "ffn_output")
+    for linear in linears:
+        linear.change(see)
+    assert torch.equal(backbone.forward(batch)[0], plain)
+    assert sorted(set(seen)) == sorted({(linear.in_features, linear.out_features) for linear in linears})
+
+
+def test_every_linear_part_changes_the_logits(family):
+    for part in make_backbone(family).family.linears:
+        backbone = make_backbone(family)
+        batch = backbone.batch(backbone.encode(examples_for(backbone)))
+        plain = backbone.forward(batch)[0]
+        for linear in backbone.linears(part):
+            linear.change(lambda x, y: y * 1.5)
+        assert not torch.allclose(backbone.forward(batch)[0], plain, atol=1e-4), part
+
+
+def test_an_unknown_part_is_refused():
+    with pytest.raises(ValueError, match="gpt2 has no part 'qury'; it has query, key, value"):
+        make_backbone("gpt2").linears("qury")
+
+
+def test_every_kind_of_attention_can_be_changed(family):
+    for kind in make_backbone(family).attentions():
+        backbone = make_backbone(family)
+        batch = backbone.batch(backbone.encode(examples_for(backbone)))
+        plain = backbone.forward(batch)[0]
+        for attention in backbone.attentions()[kind]:
+            heads, d_head = backbone.heads()
+            extra = torch.ones(heads, 2, d_head)
+            attention.change(lambda key, value, extra=extra: (front(extra, key), front(extra, value)))
+        assert not torch.allclose(backbone.forward(batch)[0], plain, atol=1e-4), kind
+
+
+def front(extra, tensor):
+    return torch.cat([extra.expand(len(tensor), -1, -1, -1), tensor], dim=2)
+
+
+def test_a_prefix_on_gpt2_is_a_cache_prefix_where_positions_agree():
+    backbone = make_backbone("gpt2")
+    torch.manual_seed(3)
+    heads, d_head = backbone.heads()
+    prefixes = [torch.randn(2, heads, 2, d_head) for _ in backbone.attentions()["decoder"]]
+    ids = torch.tensor([[4, 5, 6, 7]])
+    plain = AutoModelForCausalLM.from_config(deepcopy(backbone.config), attn_implementation="eager")
+    plain.load_state_dict(backbone.model.state_dict())
+    cache = DynamicCache()
+    for layer, (key, value) in enumerate(prefixes):
+        cache.update(key[None], value[None], layer)
+    positions = torch.arange(4)[None]
+    expected = plain.eval()(ids, past_key_values=cache, position_ids=positions, attention_mask=torch.ones(1, 6)).logits
+    for attention, (key, value) in zip(backbone.attentions()["decoder"], prefixes, strict=True):
+        attention.change(lambda k, v, key=key, value=value: (front(key, k), front(value, v)))
+    assert torch.allclose(backbone.model(ids).logits, expected, atol=1e-5)
+
+
+def test_two_changes_of_one_attention_module_are_refused():
+    attention = make_backbone("gpt2").attentions()["decoder"][0]
+    attention.change(lambda key, value: (key, value))
+    with pytest.raises(ValueError, match="two parts of a method"):
+        attention.change(lambda key, value: (key, value))
+
+
+def test_block_change_rewrites_what_enters_a_block(family):
+    for stack in make_backbone(family).family.stacks:
+        backbone = make_backbone(family)
+        batch = backbone.batch(backbone.encode(examples_for(backbone)))
+        plain = backbone.forward(batch)[0]
+        backbone.blocks()[stack][1].change(lambda hidden: hidden * 2 + torch.ones_like(hidden).cumsum(-1))
+        assert not torch.allclose(backbone.forward(batch)[0], plain, atol=1e-4), stack
+
+
+def test_reserved_positions_come_off_the_longest_source():
+    backbone = make_backbone("gpt2", max_target_tokens=20)
+    backbone.reserve(30)
+    assert backbone.positions_added == 30 and backbone.encoder.max_source_tokens == 64 - 20 - 30
+
+
+def test_too_many_reserved_positions_are_refused():
+    with pytest.raises(ValueError, match="60 positions in front leave -8 of the backbone's 64"):
+        make_backbone("gpt2").reserve(60)
+
+
+def test_a_prompt_fits_beside_the_longest_source_of_roberta():
+    backbone = make_backbone("roberta")
+    backbone.encoder.max_source_tokens = 1000
+    backbone.reserve(20)
+    (row,) = backbone.encode([Example("0", "a " * 200, ("good",))])
+    batch = backbone.prepend(backbone.embed(backbone.batch([row])), torch.zeros(20, 16))
+    assert backbone.forward(batch)[0].shape == (1, 2) and batch["inputs_embeds"].shape[1] == 64
+
+
+def test_a_checkpoints_generation_settings_are_not_taken():
+    assert make_backbone("bart").model.generation_config.num_beams is None
+
+
+def test_the_source_mask_leaves_out_target_and_padding():
+    backbone = make_backbone("gpt2")
+    rows = backbone.encode(EXAMPLES)
+    for training in (True, False):
+        mask = backbone.source_mask(backbone.batch(rows, training))
+        assert mask.sum(-1).tolist() == [len(row.source) for row in rows]
+
+
+def test_a_model_that_is_nowhere_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ValueError, match=r"backbone\.name=no/such is no local folder and could not be had") as error:
+        load((), "no/such", **LOAD)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_family_lists_the_known_ones(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match="of the family 'bert'; the families are gpt2, llama, bart, t5, roberta"):
+        load((), str(tmp_path), **LOAD)
+
+
+def test_roberta_needs_classes(tmp_path):
+    make_backbone("roberta").config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="cannot write text, and the data set has no classes"):
+        load((), str(tmp_path), **LOAD)
+
+
+def test_t5_in_fp16_is_refused(tmp_path):
+    make_backbone("t5").config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"backbone\.dtype=fp16 overflows"):
+        load((), str(tmp_path), **LOAD | {"dtype": "fp16"})
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_saved_folder_is_loaded(tmp_path, dtype):
+    backbone = make_backbone("gpt2")
+    backbone.model.save_pretrained(tmp_path)
+    backbone.tokenizer.save_pretrained(tmp_path)
+    loaded = load((), str(tmp_path), **LOAD | {"dtype": dtype})
+    assert loaded.model.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    if dtype == "fp32":
+        assert loaded.fingerprint() == backbone.fingerprint()

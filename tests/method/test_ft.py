@@ -1,0 +1,43 @@
+import pytest
+import torch
+from tests.conftest import make_backbone
+from transformers import AutoModelForCausalLM, GPT2Config
+
+from peft_cli.backbone.families import FAMILIES
+from peft_cli.method.ft import FT
+
+
+def test_full_tuning_trains_every_weight(backbone):
+    method = FT(backbone, top_blocks=None, output_embedding=False, lr=1e-3)
+    assert sum(p.numel() for p in method.parameters()) == sum(p.numel() for p in backbone.model.parameters())
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "bart", "t5", "roberta"])
+def test_top_blocks_are_the_last_of_the_stack_that_is_run_last(family):
+    backbone = make_backbone(family)
+    method = FT(backbone, top_blocks=1, output_embedding=False, lr=1e-3)
+    stack = list(FAMILIES[family].blocks)[-1]
+    last = {id(p) for p in backbone.blocks()[stack][-1].module.parameters()} | {id(p) for _, p in backbone.head()}
+    assert {id(p) for p in method.parameters()} == last
+
+
+def test_the_output_embedding_can_train_too():
+    backbone = make_backbone("gpt2")
+    plain, more = (FT(make_backbone("gpt2"), 1, output_embedding=out, lr=1e-3) for out in (False, True))
+    counts = [sum(p.numel() for p in method.parameters()) for method in (plain, more)]
+    assert counts[1] - counts[0] == backbone.model.get_output_embeddings().weight.numel()
+
+
+def test_two_blocks_of_gpt2_medium_have_25_million_weights():
+    # 25.19 M in table 3 of Hu et al. (2021, https://arxiv.org/abs/2106.09685)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(GPT2Config(n_embd=1024, n_layer=24, n_head=16))
+    d = 1024
+    block = 2 * 2 * d + (d * 3 * d + 3 * d) + (d * d + d) + (d * 4 * d + 4 * d) + (4 * d * d + d)
+    assert 2 * block == 25_192_448
+    assert sum(p.numel() for b in model.transformer.h[-2:] for p in b.parameters()) == 2 * block
+
+
+def test_more_blocks_than_there_are_are_refused():
+    with pytest.raises(ValueError, match="method.top_blocks=3 asks for more than the 2 blocks of the decoder"):
+        FT(make_backbone("gpt2"), 3, output_embedding=False, lr=1e-3)

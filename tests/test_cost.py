@@ -1,0 +1,76 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tests.conftest import D_MODEL, EXAMPLES, LAYERS, make_backbone
+
+from peft_cli.cost import Meter, PeakMemory, step_times
+from peft_cli.method.ft import FT
+from peft_cli.method.pt import PT
+
+RECIPE = SimpleNamespace(batch_size=2, dropout=False, accumulation=1, loss="token_mean")
+
+
+def measured(make):
+    backbone = make_backbone("gpt2")
+    method = make(backbone)
+    meter = Meter(backbone, method)
+    meter.measure_step(EXAMPLES, RECIPE)
+    return meter, method
+
+
+def prompt(length):
+    return lambda backbone: PT(backbone, length, "random", None, lr=0.1)
+
+
+def test_flops_of_a_step_are_those_of_its_matrix_products():
+    meter, _ = measured(prompt(4))
+    rows = meter.backbone.encode(EXAMPLES[:2])
+    length = 4 + max(len(row.source) + len(row.target) for row in rows)
+    tokens, scored = 2 * length, sum(len(row.target) for row in rows)
+    vocabulary = meter.backbone.config.vocab_size
+    blocks = LAYERS * 2 * tokens * 12 * D_MODEL**2
+    forward = blocks + 2 * scored * D_MODEL * vocabulary
+    attention = LAYERS * 4 * 2 * length * length * D_MODEL
+    # Frozen weights need no gradient, so the backward pass is one product for each of the forward's.
+    low, high = 2 * forward, 2 * forward + attention * 4.5
+    assert low <= meter.exact["flops_per_step"] <= high
+
+
+def test_a_longer_prompt_costs_more_and_full_tuning_saves_no_weights():
+    short, long = (measured(prompt(length))[0].exact for length in (2, 20))
+    assert all(long[key] > short[key] for key in ("flops_per_step", "saved_for_backward_bytes"))
+
+
+def test_measuring_leaves_gradients_and_random_state_alone():
+    torch.manual_seed(0)
+    backbone = make_backbone("gpt2")
+    method = prompt(4)(backbone)
+    before = torch.get_rng_state()
+    Meter(backbone, method).measure_step(EXAMPLES, RECIPE)
+    assert torch.equal(torch.get_rng_state(), before) and method.prompt.grad is None
+
+
+def test_parameters_are_counted_before_and_after_fold():
+    meter, method = measured(lambda backbone: FT(backbone, 1, output_embedding=False, lr=1e-3))
+    costs = meter.read(0.1, bytes_stored=5)
+    assert costs["params_trained"] == costs["params_stored"] == sum(p.numel() for p in method.parameters())
+    assert costs["params_backbone"] == sum(p.numel() for p in meter.backbone.model.parameters())
+    assert costs["tokens_per_second"] is None and costs["energy_joules"] is None
+
+
+def test_step_times_leave_out_the_first_steps():
+    times = step_times([9.0, 9.0, 9.0, 1.0, 2.0, 3.0])
+    assert times["median"] == 2.0 and times["p10"] == pytest.approx(1.2) and times["p90"] == pytest.approx(2.8)
+
+
+def test_step_times_of_too_few_steps_are_null():
+    assert step_times([1.0] * 4) == {"median": None, "p10": None, "p90": None}
+
+
+def test_peak_memory_sees_what_was_taken_since():
+    memory = PeakMemory(torch.device("cpu"))
+    before = memory.read()["peak_memory_bytes"]
+    block = torch.ones(50_000_000)
+    assert memory.read()["peak_memory_bytes"] >= before + 0.9 * block.nbytes
+    del block
