@@ -39,7 +39,9 @@ class Meter:
         the backward pass, without the weights. Random state and gradients are left as they were.
         """
         rows = (self.backbone.encode(examples[: recipe.batch_size]) * recipe.batch_size)[: recipe.batch_size]
-        weights = {p.untyped_storage().data_ptr() for p in [*self.backbone.model.parameters(), *self.method.parameters()]}
+        weights = {
+            p.untyped_storage().data_ptr() for p in [*self.backbone.model.parameters(), *self.method.parameters()]
+        }
         saved: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:

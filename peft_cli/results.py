@@ -69,7 +69,9 @@ class RunFolder:
         """Writes error.json: what happened, where, and the command that repeats it."""
         self.path.mkdir(parents=True, exist_ok=True)
         trace = "".join(traceback.format_exception(error))
-        self.replace("error.json", {"error": f"{type(error).__name__}: {error}", "command": command, "traceback": trace})
+        self.replace(
+            "error.json", {"error": f"{type(error).__name__}: {error}", "command": command, "traceback": trace}
+        )
 
     def replace(self, name: str, content: dict) -> None:
         """Writes a JSON file beside its place and then moves it there."""

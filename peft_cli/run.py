@@ -158,7 +158,9 @@ def summary(result: dict, folder: RunFolder) -> str:
     cost = result["cost"]
     step = cost["step_seconds"]["median"]
     scores = "  ".join(f"{name} {value:.2f}" for name, value in result["scores"].items())
-    trained = f"trained {cost['params_trained']:,} of {cost['params_backbone']:,} weights, stores {cost['params_stored']:,}"
+    trained = (
+        f"trained {cost['params_trained']:,} of {cost['params_backbone']:,} weights, stores {cost['params_stored']:,}"
+    )
     timing = f"{1000 * step:.0f} ms a step" if step else "no training"
     return (
         f"{scores}  ({result['data']['n_test']} test examples)\n{trained}\n"

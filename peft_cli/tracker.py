@@ -29,7 +29,13 @@ class Tracker:
 
         settings = wandb.Settings(silent=True, init_timeout=20)
         self.run = wandb.init(
-            project=project, entity=entity, mode=mode, dir=folder, config=dict(config), name=str(folder), settings=settings
+            project=project,
+            entity=entity,
+            mode=mode,
+            dir=folder,
+            config=dict(config),
+            name=str(folder),
+            settings=settings,
         )
 
     def log(self, row: dict) -> None:
@@ -39,7 +45,9 @@ class Tracker:
 
     def finish(self, result: dict) -> None:
         """Mirrors the scores and the costs, and closes the run."""
-        self.attempt(lambda: self.run and (self.run.summary.update(result["scores"] | result["cost"]), self.run.finish()))
+        self.attempt(
+            lambda: self.run and (self.run.summary.update(result["scores"] | result["cost"]), self.run.finish())
+        )
 
     def attempt(self, act: Callable[[], object]) -> None:
         """Does `act`; the first failure is told in one line and ends the mirroring."""

@@ -103,7 +103,7 @@ def n_targets(row: Encoded) -> int:
 
 
 def rate(step: int, recipe: Recipe) -> float:
-    """The learning rate after `step` steps as a share of its peak: up during the warm-up, then level or down to zero."""
+    """The learning rate after `step` steps as a share of its peak: up in the warm-up, then level or down to zero."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
     if recipe.schedule == "constant":

@@ -19,14 +19,17 @@ from peft_cli.backbone import Backbone
 from peft_cli.backbone.places import IMPLEMENTATION
 from peft_cli.data import Example
 
-WORDS = "name : Blue Spice Alimentum | area riverside price cheap The is in a great of place with food and good bad".split()
+WORDS = [
+    "name", ":", "Blue", "Spice", "Alimentum", "|", "area", "riverside", "price", "cheap", "The", "is", "in", "a",
+    "great", "of", "place", "with", "food", "and", "good", "bad",
+]  # fmt: skip
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 D_MODEL, LAYERS, HEADS, POSITIONS, V = 16, 2, 2, 64, 32
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 CONFIGS = {
     "gpt2": (AutoModelForCausalLM, lambda: GPT2Config(
-        vocab_size=V, n_positions=POSITIONS, n_embd=D_MODEL, n_layer=LAYERS, n_head=HEADS, bos_token_id=2, eos_token_id=2,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)),
+        vocab_size=V, n_positions=POSITIONS, n_embd=D_MODEL, n_layer=LAYERS, n_head=HEADS, bos_token_id=2,
+        eos_token_id=2, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)),
     "llama": (AutoModelForCausalLM, lambda: LlamaConfig(
         vocab_size=V, max_position_embeddings=POSITIONS, hidden_size=D_MODEL, num_hidden_layers=LAYERS,
         num_attention_heads=HEADS, num_key_value_heads=1, intermediate_size=32, bos_token_id=0, eos_token_id=2)),
@@ -79,7 +82,13 @@ def make_backbone(family: str, seed: int = 0, max_target_tokens: int = 12, **opt
     separator = "</s>" if family == "gpt2" else "|" if family == "llama" else None
     labels = ("good", "bad") if family == "roberta" else ()
     return Backbone(
-        model, make_tokenizer(family), labels, separator, max_source_tokens=24, max_target_tokens=max_target_tokens, **options
+        model,
+        make_tokenizer(family),
+        labels,
+        separator,
+        max_source_tokens=24,
+        max_target_tokens=max_target_tokens,
+        **options,
     )
 
 

@@ -2,11 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.conftest import D_MODEL, EXAMPLES, LAYERS, make_backbone
 
 from peft_cli.cost import Meter, PeakMemory, step_times
 from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
+from tests.conftest import D_MODEL, EXAMPLES, LAYERS, make_backbone
 
 RECIPE = SimpleNamespace(batch_size=2, dropout=False, accumulation=1, loss="token_mean")
 

@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.conftest import EXAMPLES, make_backbone
 
 from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
 from peft_cli.train import Best, Recipe, backward, draw_batches, rate, train
+from tests.conftest import EXAMPLES, make_backbone
 
 RECIPE = Recipe(
     steps=12, batch_size=2, accumulation=1, schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0,
@@ -102,7 +102,8 @@ def test_the_best_state_is_kept():
 
 def test_patience_ends_training_after_validations_without_a_better_one():
     values = iter([1.0, 5.0, 4.0, 3.0, 9.0])
-    _, _, log, found = run(replace(RECIPE, steps=40, select="metric", patience=2), metric=lambda examples: next(values))
+    recipe = replace(RECIPE, steps=40, select="metric", patience=2)
+    found = run(recipe, metric=lambda examples: next(values))[3]
     assert found["best_step"] == 4 and found["steps"] == 12 and found["best_validation_metric"] == 5.0
 
 

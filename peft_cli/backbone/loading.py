@@ -60,7 +60,9 @@ def read(kind: type, place: str, name: str, **options: object) -> object:
         return kind.from_pretrained(place, **options)
     except (OSError, ValueError) as error:
         if Path(place).is_dir():
-            raise ValueError(f"backbone.name={name}: the folder holds no model that can be loaded ({first(error)})") from error
+            raise ValueError(
+                f"backbone.name={name}: the folder holds no model that can be loaded ({first(error)})"
+            ) from error
         raise ValueError(
             f"backbone.name={name} is no local folder and could not be had from the Hugging Face hub ({first(error)}); "
             "give the folder of a saved model, or one of the tiny-* backbones, which ship with this package"
@@ -79,7 +81,9 @@ def check_family(config: PretrainedConfig, name: str, dtype: str, labels: Sequen
         known = ", ".join(FAMILIES)
         raise ValueError(f"backbone.name={name} is of the family {config.model_type!r}; the families are {known}")
     if not family.generates and not labels:
-        raise ValueError(f"{name} cannot write text, and the data set has no classes; take a GPT-2, BART or T5 backbone")
+        raise ValueError(
+            f"{name} cannot write text, and the data set has no classes; take a GPT-2, BART or T5 backbone"
+        )
     if dtype == "fp16" and config.model_type == "t5":
         raise ValueError(f"backbone.dtype=fp16 overflows in {name}, as in every T5; take bf16 or fp32")
 

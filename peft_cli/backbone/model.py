@@ -18,6 +18,7 @@ from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
 from peft_cli.backbone.text import Encoded, Encoder, collate
 from peft_cli.data import Example
 
+
 class Backbone:
     """A frozen `model` with its tokenizer. Not an nn.Module: a method may hold it without owning its weights."""
 
@@ -37,7 +38,8 @@ class Backbone:
         classes = () if self.family.generates else labels
         self.encoder = Encoder(tokenizer, self.family, separator, max_source_tokens, max_target_tokens, classes)
         self.reserve(0)
-        if any(a.module.config._attn_implementation != IMPLEMENTATION for a in sum(self.attentions().values(), [])):
+        modules = [attention.module for kind in self.attentions().values() for attention in kind]
+        if any(module.config._attn_implementation != IMPLEMENTATION for module in modules):
             raise ValueError(f"{model.config.model_type} has attention modules that this package cannot change")
         # A checkpoint's generation settings would fill in what a run leaves open.
         ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")

@@ -1,4 +1,4 @@
-"""The places where a method may act on a backbone: linear maps, attention modules, blocks. Each has one verb: `change`."""
+"""The places where a method may act on a backbone: linear maps, attention modules, blocks. Their verb is `change`."""
 
 from __future__ import annotations
 

@@ -28,5 +28,5 @@ def logits_at(model: PreTrainedModel, inputs: dict[str, Tensor], wanted: Tensor)
 
 
 def causal_targets(labels: Tensor) -> Tensor:
-    """`labels` [B, T] moved by one, so that each stands where it is predicted from (the last position predicts none)."""
+    """`labels` [B, T] moved by one: each stands where it is predicted from, and the last position predicts none."""
     return F.pad(labels[:, 1:], (0, 1), value=IGNORE)

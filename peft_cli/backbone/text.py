@@ -16,7 +16,7 @@ from peft_cli.data import Example
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example as ids. On a decoder `source` ends with the separator; with classes `target` is the class's number."""
+    """One example as ids. A decoder's `source` ends with the separator; with classes `target` is a class's number."""
 
     source: list[int]
     target: list[int] | int
@@ -73,7 +73,7 @@ class Encoder:
         return self.with_special_tokens(text, self.max_target_tokens)
 
     def with_special_tokens(self, text: str, most: int) -> list[int]:
-        """At most `most` ids: those of `text`, cut at its end, between the tokens that the family puts around a text."""
+        """At most `most` ids: those of `text`, cut at its end, between the tokens that the family puts around it."""
         return self.tokenizer(text, truncation=True, max_length=most)["input_ids"]
 
 

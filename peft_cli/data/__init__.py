@@ -36,7 +36,7 @@ class Data:
 def few_shot(
     data: Data, shots: NonNegativeInt | None, data_seed: NonNegativeInt, test_limit: PositiveInt | None
 ) -> Data:
-    """`data` with `shots` training examples, 0.3 times as many (at least 16) for validation, and `test_limit` for the test.
+    """`data` with `shots` training examples, 0.3 times as many (at least 16) to validate, and `test_limit` to test.
 
     Which ones, `data_seed` alone decides, and a smaller draw is the beginning of a larger one. The limited test set is
     the same for every seed: examples at equal distances. None takes all there are.

@@ -36,10 +36,14 @@ def read(path: Path, expected: int) -> list[tuple[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if not {"mr", "ref"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path} has the columns {', '.join(reader.fieldnames or ['none'])}; it has to have mr and ref")
+            raise ValueError(
+                f"{path} has the columns {', '.join(reader.fieldnames or ['none'])}; it has to have mr and ref"
+            )
         rows = [(row["mr"], row["ref"]) for row in reader]
     if len(rows) != expected:
-        raise ValueError(f"{path} has {len(rows)} rows where the official file has {expected}; get it again from {WHERE}")
+        raise ValueError(
+            f"{path} has {len(rows)} rows where the official file has {expected}; get it again from {WHERE}"
+        )
     return rows
 
 
@@ -52,6 +56,6 @@ def group(rows: list[tuple[str, str]], split: str) -> list[Example]:
 
 
 def linearise(mr: str) -> str:
-    """"name[Alimentum], area[city centre]" as "name : Alimentum | area : city centre", as Li and Liang do."""
+    """ "name[Alimentum], area[city centre]" as "name : Alimentum | area : city centre", as Li and Liang do."""
     slots = re.findall(r"(\w[\w ]*)\[([^\]]*)\]", mr)
     return " | ".join(f"{NAMES.get(name, name)} : {value}" for name, value in slots)

@@ -1,4 +1,4 @@
-"""Records of garden plants to a catalogue's prose: a small set of this project's own (`peft_cli.embedded.mini` made it)."""
+"""Records of garden plants to a catalogue's prose: a small set that `peft_cli.embedded.mini` made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ FOLDER = Path(__file__).parent.parent / "embedded" / "mini"
 
 def load() -> Data:
     """800 training pairs, 200 validation and 200 test inputs with two to four references each."""
-    return Data(*(read(FOLDER / f"{split}.jsonl") for split in ("train", "validation", "test")), metrics=("bleu", "rouge"))
+    return Data(
+        *(read(FOLDER / f"{split}.jsonl") for split in ("train", "validation", "test")), metrics=("bleu", "rouge")
+    )
 
 
 def read(path: Path) -> list[Example]:

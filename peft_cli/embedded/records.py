@@ -15,7 +15,7 @@ from random import Random
 
 import yaml
 
-from peft_cli.embedded.values import draw, invented
+from peft_cli.embedded.values import draw
 
 PERSONS = {"athlete", "scientist", "politician", "soldier", "king", "patient", "wizard"}
 HELD_OUT = ("bridge", "parcel", "pet")  # domains to judge a backbone by
@@ -36,7 +36,17 @@ OPENINGS = [
     "{name}: {a} {np}",
 ]
 SUBJECTS = ["It", "It", "The {kind}", "This {kind}", "{name}", "This one"]
-JOINTS = [" and ", ", and ", ", ", "; it ", ", and it ", ", but also ", " as well as that it ", ", while it ", " and also "]
+JOINTS = [
+    " and ",
+    ", and ",
+    ", ",
+    "; it ",
+    ", and it ",
+    ", but also ",
+    " as well as that it ",
+    ", while it ",
+    " and also ",
+]
 PREFIXES = [""] * 12 + ["Look: ", "Note: ", "By the way, ", "We read that ", "Good news! ", "Listen. ", "Dear reader, "]
 ENDINGS = ["."] * 12 + ["!", "!", " .", "", ". Thank you.", ". That is all.", ", they say."]
 NAME_FIELDS = ["name"] * 6 + ["title", "called", "id", "label"]
@@ -98,7 +108,9 @@ def generic_domain(rng: Random, words: list[str], wording: dict) -> Domain:
     """A thing with five to nine fields of random names and random values."""
     fields = {}
     for name in rng.sample(wording["fields"], rng.randint(5, 9)):
-        values = rng.choice(["word", "word", "title", "number 1 900", "place", "person", "closed", "closed", "two words"])
+        values = rng.choice(
+            ["word", "word", "title", "number 1 900", "place", "person", "closed", "closed", "two words"]
+        )
         if values == "closed":
             values = [rng.choice(words) for _ in range(rng.randint(2, 5))]
         elif values == "two words":
@@ -163,7 +175,7 @@ def wording(rng: Random, words: list[str], domain: Domain, style: Style, name: s
 def draw_wording(
     rng: Random, words: list[str], style: Style, name: str, options: dict, copies: bool
 ) -> tuple[str, str]:
-    """A role and a phrase for field `name`: one of `options`, or a private one that has a value's slot if it `copies`."""
+    """A role and a phrase for field `name`: one of `options`, or a private one, with a value's slot if it `copies`."""
     role = style.roles[name]
     if role != "left out" and not options.get(role):
         role = "say" if options.get("say") else "mod"

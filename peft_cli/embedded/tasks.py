@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from peft_cli.embedded.records import Domain, Style, describe, draw_domain, draw_record, draw_style, linearise
+from peft_cli.embedded.records import (
+    Domain,
+    Style,
+    describe,
+    draw_domain,
+    draw_record,
+    draw_style,
+    linearise,
+    named_domain,
+)
 
 Pair = tuple[str, str]  # source, target
 
@@ -25,6 +34,13 @@ def document(rng: Random, words: list[str], prose: list[str], pairs: int) -> lis
         told = f"{instruction(style) if kind == 'describe' else task.format(field=chosen)} : "
         made = [(told + source, target) for source, target in made]
     return made
+
+
+def described(rng: Random, words: list[str], key: str, pairs: int) -> list[Pair]:
+    """`pairs` records of the domain `key` of domains.yaml, with their texts in one style."""
+    domain = named_domain(key)
+    style = draw_style(rng, domain)
+    return [describe_pair(rng, words, domain, style, "") for _ in range(pairs)]
 
 
 def instruction(style: Style) -> str:
@@ -71,7 +87,9 @@ RECORD = {
     "{field}": record_task(lambda name, kind, values, chosen: values.get(chosen, "unknown")),
     "copy": record_task(lambda name, kind, values, chosen: " | ".join([name, kind, *values.values()])),
     "backwards": record_task(lambda name, kind, values, chosen: ", ".join([*reversed(values.values()), name])),
-    "list": record_task(lambda name, kind, values, chosen: f"{name} - " + " - ".join(f"{k} {v}" for k, v in values.items())),
+    "list": record_task(
+        lambda name, kind, values, chosen: f"{name} - " + " - ".join(f"{k} {v}" for k, v in values.items())
+    ),
     "count": record_task(lambda name, kind, values, chosen: f"{len(values)} facts about {name}"),
     "headline": record_task(lambda name, kind, values, chosen: f"{name.upper()}: {next(iter(values.values()))}"),
     "question": record_task(lambda name, kind, values, chosen: f"What is the {chosen} of {name}?"),

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from random import Random
 
-ONSETS = "b c d f g h j k l m n p r s t v w z br ch cl cr dr fl gr kr pl sh sk st th tr".split()
-VOWELS = "a e i o u ai ea ee ia io oa ou".split()
-CODAS = " n r l s m nd rk st th x ck lt".split(" ")
-PLACE_ENDINGS = "ton ville burg ford mouth wick ham dale bridge port field stead".split()
-FIRST_NAMES = (
-    "Anna Ben Clara David Elsa Frank Greta Hugo Ida James Karin Leo Maria Nils Olga Peter Rosa Simon Tara Viktor Amir "
-    "Chen Diego Fatima Goran Hana Ivan Jamal Keiko Lucia Mei Noor Omar Priya Ravi Sofia Tomas Yuki Zara Kofi"
-).split()
-COUNTRIES = (
-    "Argentina Austria Belgium Brazil Canada Chile China Denmark Egypt Finland France Germany Ghana Greece Iceland "
-    "India Ireland Italy Japan Kenya Mexico Morocco Norway Peru Poland Portugal Spain Sweden Turkey Vietnam"
-).split()
-MONTHS = "January February March April May June July August September October November December".split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+ONSETS = [
+    "b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "ch", "cl", "cr",
+    "dr", "fl", "gr", "kr", "pl", "sh", "sk", "st", "th", "tr",
+]  # fmt: skip
+VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ia", "io", "oa", "ou"]
+CODAS = ["", "n", "r", "l", "s", "m", "nd", "rk", "st", "th", "x", "ck", "lt"]
+PLACE_ENDINGS = ["ton", "ville", "burg", "ford", "mouth", "wick", "ham", "dale", "bridge", "port", "field", "stead"]
+FIRST_NAMES = [
+    "Anna", "Ben", "Clara", "David", "Elsa", "Frank", "Greta", "Hugo", "Ida", "James", "Karin", "Leo", "Maria",
+    "Nils", "Olga", "Peter", "Rosa", "Simon", "Tara", "Viktor", "Amir", "Chen", "Diego", "Fatima", "Goran", "Hana",
+    "Ivan", "Jamal", "Keiko", "Lucia", "Mei", "Noor", "Omar", "Priya", "Ravi", "Sofia", "Tomas", "Yuki", "Zara",
+    "Kofi",
+]  # fmt: skip
+COUNTRIES = [
+    "Argentina", "Austria", "Belgium", "Brazil", "Canada", "Chile", "China", "Denmark", "Egypt", "Finland", "France",
+    "Germany", "Ghana", "Greece", "Iceland", "India", "Ireland", "Italy", "Japan", "Kenya", "Mexico", "Morocco",
+    "Norway", "Peru", "Poland", "Portugal", "Spain", "Sweden", "Turkey", "Vietnam",
+]  # fmt: skip
+MONTHS = [
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+]  # fmt: skip
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 CURRENCIES = ["{} euros", "${}", "{} dollars", "{} pounds", "{} crowns", "{} francs"]
 TITLES = ["The {} {}", "{} {}", "{} of {}", "{} and {}", "{} {}", "{}"]
 
@@ -74,6 +83,8 @@ GENERATORS = {
     "month": lambda rng, words: rng.choice(MONTHS),
     "weekday": lambda rng, words: rng.choice(WEEKDAYS),
     "age": lambda rng, words: str(rng.randint(1, 99)),
-    "money": lambda rng, words: rng.choice(CURRENCIES).format(rng.choice([rng.randint(1, 99), rng.randint(1, 90) * 100])),
+    "money": lambda rng, words: rng.choice(CURRENCIES).format(
+        rng.choice([rng.randint(1, 99), rng.randint(1, 90) * 100])
+    ),
     "percent": lambda rng, words: f"{rng.randint(1, 100)} %",
 }

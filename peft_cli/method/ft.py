@@ -23,7 +23,9 @@ class FT(Method):
             return
         *_, (stack, blocks) = backbone.blocks().items()
         if top_blocks > len(blocks):
-            raise ValueError(f"method.top_blocks={top_blocks} asks for more than the {len(blocks)} blocks of the {stack}")
+            raise ValueError(
+                f"method.top_blocks={top_blocks} asks for more than the {len(blocks)} blocks of the {stack}"
+            )
         chosen = {id(p) for block in blocks[-top_blocks:] for p in block.module.parameters()}
         if output_embedding:
             chosen.add(id(backbone.output_embedding()[1]))

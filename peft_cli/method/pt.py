@@ -20,7 +20,7 @@ class PT(Method):
 
     At step 0, P is uniform noise (init=random), the embeddings of tokens drawn from the 5,000 most common ones
     (init=vocabulary), or those of `text`, repeated or cut to length (init=text): the three starts of the paper. On an
-    encoder-decoder the encoder alone reads the prompt. The paper's optimizer is Adafactor with lr 0.3; here it is AdamW.
+    encoder-decoder the encoder alone reads the prompt. The optimizer is AdamW, where the paper has Adafactor (lr 0.3).
     """
 
     starts_neutral = False
@@ -35,7 +35,9 @@ class PT(Method):
     ):
         super().__init__(backbone, lr)
         if (init == "text") != bool(text):
-            raise ValueError(f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it")
+            raise ValueError(
+                f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it"
+            )
         backbone.reserve(length)
         self.prompt = nn.Parameter(start(backbone, length, init, text))
 

@@ -5,11 +5,11 @@ from copy import deepcopy
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.conftest import EXAMPLES, examples_for, make_backbone
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from peft_cli.backbone import load
 from peft_cli.data import Example
+from tests.conftest import EXAMPLES, examples_for, make_backbone
 
 GENERATES = ["gpt2", "llama", "bart", "t5"]
 LOAD = {"dtype": "fp32", "device": "cpu", "separator": None, "max_source_tokens": 64, "max_target_tokens": 16}

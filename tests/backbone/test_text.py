@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.conftest import EXAMPLES, make_backbone, make_tokenizer
 from transformers import AutoTokenizer
 
 from peft_cli.backbone import IGNORE
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.text import Encoder, collate, pad_rows
 from peft_cli.data import Example
+from tests.conftest import EXAMPLES, make_backbone, make_tokenizer
 
 TOKENIZERS = Path(__file__).parents[3] / "shared" / "tokenizers"
 needs_tokenizers = pytest.mark.skipif(not TOKENIZERS.exists(), reason="needs the real vocabularies")

@@ -10,7 +10,9 @@ needs_files = pytest.mark.skipif(not ROOT.exists(), reason="needs the official E
 
 def test_a_meaning_representation_becomes_one_line():
     mr = "name[The Vaults], eatType[pub], priceRange[more than £30], customer rating[5 out of 5], familyFriendly[no]"
-    expected = "name : The Vaults | Type : pub | price : more than £30 | customer rating : 5 out of 5 | family friendly : no"
+    expected = (
+        "name : The Vaults | Type : pub | price : more than £30 | customer rating : 5 out of 5 | family friendly : no"
+    )
     assert linearise(mr) == expected
 
 

@@ -6,7 +6,8 @@ from peft_cli.data import Data, Example, few_shot, fingerprint
 def make(train=300, validation=100, test=50) -> Data:
     splits = {"train": train, "validation": validation, "test": test}
     return Data(
-        *([Example(f"{name}-{i}", f"{name} {i}", ("text",)) for i in range(n)] for name, n in splits.items()), metrics=("bleu",)
+        *([Example(f"{name}-{i}", f"{name} {i}", ("text",)) for i in range(n)] for name, n in splits.items()),
+        metrics=("bleu",),
     )
 
 

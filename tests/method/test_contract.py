@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tests.conftest import CONFIGS, examples_for, make_backbone
 
 from peft_cli.check import resolve
 from peft_cli.train import Recipe, backward, draw_batches, summed_loss
+from tests.conftest import CONFIGS, examples_for, make_backbone
 
 YAMLS = sorted((Path(__file__).parents[2] / "conf" / "method").glob("*.yaml"))
 RECIPE = Recipe(

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from tests.conftest import make_backbone
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.method.ft import FT
+from tests.conftest import make_backbone
 
 
 def test_full_tuning_trains_every_weight(backbone):
@@ -39,5 +39,5 @@ def test_two_blocks_of_gpt2_medium_have_25_million_weights():
 
 
 def test_more_blocks_than_there_are_are_refused():
-    with pytest.raises(ValueError, match="method.top_blocks=3 asks for more than the 2 blocks of the decoder"):
+    with pytest.raises(ValueError, match=r"method\.top_blocks=3 asks for more than the 2 blocks of the decoder"):
         FT(make_backbone("gpt2"), 3, output_embedding=False, lr=1e-3)

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from tests.conftest import D_MODEL, examples_for, make_backbone
 
 from peft_cli.method.pt import PT
+from tests.conftest import D_MODEL, examples_for, make_backbone
 
 
 def make(backbone, init="vocabulary", text=None, length=4):

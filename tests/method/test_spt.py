@@ -1,9 +1,9 @@
 import pytest
 import torch
-from tests.conftest import D_MODEL, examples_for, make_backbone
 
 from peft_cli.method.pt import PT
 from peft_cli.method.spt import SPT
+from tests.conftest import D_MODEL, examples_for, make_backbone
 
 TARGETS, SHAPES = ("prompt", "input", "both"), ("d_model", "tokens", "scalar")
 every_scale = pytest.mark.parametrize(("target", "shape"), [(t, s) for t in TARGETS for s in SHAPES])

@@ -10,7 +10,11 @@ from peft_cli.metrics import score
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "metrics_small.json"
 needs_golden = pytest.mark.skipif(not GOLDEN.exists(), reason="needs the official scorers' scores")
 TEXTS = ["The Vaults is a pub .", "cheap food", ""]
-REFERENCES = [["The Vaults is a pub.", "A pub is The Vaults."], ["Cheap food by the river"], ["Something else", "x", "y"]]
+REFERENCES = [
+    ["The Vaults is a pub.", "A pub is The Vaults."],
+    ["Cheap food by the river"],
+    ["Something else", "x", "y"],
+]
 
 
 def test_bleu_is_sacrebleus_with_absent_references_left_out():
@@ -28,7 +32,10 @@ def test_a_line_break_in_a_prediction_changes_nothing():
 
 def test_rouge_is_the_best_reference_and_the_plain_mean():
     scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
-    best = [max(scorer.score(ref, text)["rougeL"].fmeasure for ref in refs) for text, refs in zip(TEXTS, REFERENCES)]
+    best = [
+        max(scorer.score(ref, text)["rougeL"].fmeasure for ref in refs)
+        for text, refs in zip(TEXTS, REFERENCES, strict=False)
+    ]
     assert score(["rouge"], TEXTS, REFERENCES)[0]["rougeL"] == pytest.approx(100 * sum(best) / 3)
 
 
