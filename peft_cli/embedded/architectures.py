@@ -28,6 +28,7 @@ from peft_cli.embedded.tasks import document
 VOCABULARY = 4096
 POSITIONS = 512
 D_MODEL = 192
+TOKENIZER_PARAGRAPHS, TOKENIZER_DOCUMENTS = 40_000, 12_000  # that a tokenizer is trained on
 SENTINELS = [f"<extra_id_{i}>" for i in range(32)]  # of T5, that stand for spans
 END = "<|endoftext|>"  # GPT-2's only special token
 NAMED = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # of BART and RoBERTa, in their order
@@ -127,8 +128,8 @@ def roles(special: list[str]) -> dict[str, str]:
 
 def sample(corpus: Corpus) -> Iterator[str]:
     """The texts that a tokenizer is trained on."""
-    yield from corpus.books[:40_000]
-    for i in range(12_000):
+    yield from corpus.books[:TOKENIZER_PARAGRAPHS]
+    for i in range(TOKENIZER_DOCUMENTS):
         for source, target in document(Random(f"vocabulary/{i}"), corpus.words, corpus.books, 2):
             yield source
             yield " " + target

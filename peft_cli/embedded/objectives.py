@@ -22,6 +22,7 @@ LENGTH = 512  # tokens of a decoder's row
 ENCODER_LENGTH = 256  # at most, of an encoder's row
 BOOK_SHARE = 0.25  # of the rows
 NOISE_SHARE, SPAN_TOKENS = {"spans": 0.15, "infilling": 0.3, "masked": 0.15}, 3
+HELD_OUT_ROWS = 64  # of each kind, that a backbone is judged by
 PAIRS = {"causal": (1, 2, 4, 8, 12), "spans": (1, 1, 2, 3, 4), "infilling": (1, 1, 2, 3, 4), "masked": (1, 2)}
 
 Row = tuple[list[int], list[int]]  # ids that are read, and labels (of the same length, or a decoder's)
@@ -155,7 +156,7 @@ def loss(model: PreTrainedModel, rows: Sequence[Row]) -> tuple[Tensor, int]:
 
 
 @torch.no_grad()
-def held_out_losses(model: PreTrainedModel, rows: Rows, n_rows: int = 64) -> dict[str, float]:
+def held_out_losses(model: PreTrainedModel, rows: Rows) -> dict[str, float]:
     """Mean losses in nats a token, in fp32: on paragraphs that were held out, and on records of held-out domains."""
     model.eval()
     corpus = rows.corpus
@@ -164,6 +165,6 @@ def held_out_losses(model: PreTrainedModel, rows: Rows, n_rows: int = 64) -> dic
         makers[key] = lambda rng, key=key: rows.pairs(rng, lambda: described(rng, corpus.words, key, pairs=4))
     losses = {}
     for name, make in makers.items():
-        parts = [loss(model, [make(Random(f"held out/{name}/{i}"))]) for i in range(n_rows)]
+        parts = [loss(model, [make(Random(f"held out/{name}/{i}"))]) for i in range(HELD_OUT_ROWS)]
         losses[name] = sum(total.item() for total, _ in parts) / sum(n for _, n in parts)
     return losses

@@ -1,0 +1,79 @@
+import contextlib
+from unittest import mock
+
+import torch
+
+import peft_cli.pretrain as pretraining
+from peft_cli.embedded import architectures, objectives
+from peft_cli.embedded.architectures import build
+from peft_cli.embedded.objectives import Rows
+from peft_cli.pretrain import train, trapezoid
+from tests.embedded.corpora import BOOKS, CORPUS, WORDS, small_tokenizer
+
+
+def make():
+    torch.manual_seed(0)
+    name = "tiny-gpt2"
+    return build(name), Rows("causal", small_tokenizer(name), CORPUS)
+
+
+def test_a_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "TOKENS_PER_STEP", 512)
+    whole, rows = make()
+    log = train(whole, rows, 4, tmp_path / "none.pt")
+    assert log[-1]["step"] == 4
+    first, rows = make()
+    monkeypatch.setattr(pretraining, "CHECKPOINT_SECONDS", -1)  # after every step
+    seen = []
+
+    def stop_after(step):
+        def rows_until(i):
+            seen.append(i)
+            if len(seen) > step:
+                raise KeyboardInterrupt
+            return rows(i)
+
+        return rows_until
+
+    with contextlib.suppress(KeyboardInterrupt):
+        train(first, stop_after(2), 4, tmp_path / "checkpoint.pt")
+    resumed, rows = make()
+    train(resumed, rows, 4, tmp_path / "checkpoint.pt")
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_the_rate_rises_stays_and_falls():
+    rates = [trapezoid(step, 100) for step in range(100)]
+    assert rates[0] == 0.5 and rates[50] == 1.0 and 0 < rates[-1] < 0.05
+
+
+def test_the_command_writes_a_backbone_that_loads(tmp_path, monkeypatch):
+    corpus = tmp_path / "books.txt"
+    words = [word + ending for word in WORDS for ending in "abcdef"]
+    corpus.write_text("\n".join([*BOOKS, *(" ".join(words[i : i + 20]) for i in range(0, len(words), 20))]))
+    arguments = ["backbone=tiny-t5", f"corpus={corpus}", f"out={tmp_path / 'out'}", "tokens=9000", "threads=1"]
+    monkeypatch.setattr("sys.argv", ["pretrain", *arguments])
+    small = {"TOKENIZER_PARAGRAPHS": 100, "TOKENIZER_DOCUMENTS": 200}
+    with mock.patch.multiple(architectures, **small), mock.patch.object(objectives, "HELD_OUT_ROWS", 1):
+        pretraining.main()
+    from peft_cli.backbone import load
+
+    backbone = load((), str(tmp_path / "out"), "fp32", "cpu", None, 64, 16)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert backbone.config.model_type == "t5" and "perplexity" in card and (tmp_path / "out" / "curve.png").exists()
+    assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_wrong_options_are_one_sentence(monkeypatch, capsys):
+    for arguments, sentence in (
+        (["backbone=tiny-gpt3", "corpus=x"], "backbone=tiny-gpt3 is none of tiny-gpt2"),
+        (["corpus=/no/such"], "corpus=/no/such is no file"),
+        (["steps=5", "corpus=x"], "there is no steps; there are backbone"),
+        ([], "a corpus is needed"),
+    ):
+        monkeypatch.setattr("sys.argv", ["pretrain", *arguments])
+        try:
+            pretraining.main()
+        except SystemExit as stop:
+            assert stop.code == 2
+        assert sentence in capsys.readouterr().err
