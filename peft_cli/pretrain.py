@@ -83,8 +83,7 @@ def train(model: nn.Module, rows: Rows, steps: int, checkpoint: Path) -> list[di
     parts = [model, *optimizers, *schedules]
     start, row, tokens, log = restore(checkpoint, parts)
     pending, shown_at, saved_at = [], time.monotonic(), time.monotonic()
-    with progress("pretrain", steps) as done:
-        done(start)
+    with progress("pretrain", steps, start) as done:
         for step in range(start, steps):
             batch = []
             while sum(map(size, batch)) < TOKENS_PER_STEP:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import torch
+from huggingface_hub.constants import ENDPOINT
 from pydantic import PositiveInt
 from transformers import (
     AutoConfig,
@@ -24,6 +28,7 @@ from peft_cli.backbone.model import Backbone
 from peft_cli.backbone.places import IMPLEMENTATION
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
+HUB_SECONDS = 5  # to wait for the hub's first answer
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -57,7 +62,7 @@ def load(
 def read(kind: type, place: str, name: str, **options: object) -> object:
     """`kind.from_pretrained`, with one sentence where nothing is found."""
     try:
-        return kind.from_pretrained(place, **options)
+        return kind.from_pretrained(place, local_files_only=Path(place).is_dir() or not hub_answers(), **options)
     except (OSError, ValueError) as error:
         if Path(place).is_dir():
             raise ValueError(
@@ -67,6 +72,18 @@ def read(kind: type, place: str, name: str, **options: object) -> object:
             f"backbone.name={name} is no local folder and could not be had from the Hugging Face hub ({first(error)}); "
             "give the folder of a saved model, or one of the tiny-* backbones, which ship with this package"
         ) from error
+
+
+@cache
+def hub_answers() -> bool:
+    """Whether the hub can be reached; where it cannot, its cache is read at once instead of after many tries."""
+    try:
+        urlopen(Request(ENDPOINT, method="HEAD"), timeout=HUB_SECONDS).close()
+    except HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def first(error: Exception) -> str:

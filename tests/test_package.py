@@ -1,0 +1,108 @@
+"""The package as it is installed: what the wheel carries, what the README says."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from tests.conftest import examples_for, make_backbone
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def run(code: str, site: Path, cwd: Path) -> subprocess.CompletedProcess:
+    """Runs Python with the unpacked wheel in front of everything else."""
+    program = f"import sys; sys.path.insert(0, {str(site)!r}); {code}"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=cwd)
+
+
+def test_the_wheel_carries_configuration_experiments_and_what_is_embedded(unpacked):
+    package = unpacked / "peft_cli"
+    for folder in ("conf", "experiments"):
+        assert {p.name for p in (ROOT / folder).rglob("*.yaml")} == {p.name for p in (package / folder).rglob("*.yaml")}
+    assert (package / "embedded" / "tiny-gpt2" / "model.safetensors").exists()
+    assert (package / "embedded" / "mini" / "test.jsonl").exists() and (package / "embedded" / "domains.yaml").exists()
+
+
+def test_a_run_works_from_the_wheel(unpacked, tmp_path):
+    arguments = "['peft-run', 'method=pt', 'train.steps=2', 'test_limit=2', 'decode=greedy', 'decode.max_new_tokens=4']"
+    done = run(f"sys.argv = {arguments}; from peft_cli.run import main; main()", unpacked, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("runs/mini/tiny-gpt2/pt/*/result.json"))
+
+
+def test_help_from_the_wheel_lists_methods_and_experiments(unpacked, tmp_path):
+    done = run("sys.argv = ['peft-run', '--help']; from peft_cli.run import main; main()", unpacked, tmp_path)
+    assert "spt" in done.stdout and "mini_50" in done.stdout
+
+
+def test_every_method_and_data_set_has_python_of_its_name():
+    for group in ("method", "data"):
+        python = {path.stem for path in (ROOT / "peft_cli" / group).glob("*.py")} - {"__init__"}
+        targets = {
+            yaml.safe_load(path.read_text())["_target_"].split(".")[2]
+            for path in (ROOT / "conf" / group).glob("*.yaml")
+        }
+        assert python == targets and python <= {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+
+
+def test_the_constraints_lie_within_the_ranges():
+    from packaging.requirements import Requirement
+
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    for requirement in map(Requirement, wanted):
+        names = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+        assert requirement.specifier.contains(names[requirement.name.lower()]), requirement
+
+
+def test_the_readmes_commands_exist():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    commands = re.findall(r"^    (?:\$ )?(make|peft-run|peft-report)\b(.*)$", readme, flags=re.MULTILINE)
+    assert commands and {rest.split()[0] for name, rest in commands if name == "make"} <= targets
+    options = {path.stem for group in ("method", "data", "backbone") for path in (ROOT / "conf" / group).glob("*.yaml")}
+    named = re.findall(r"\b(?:method|data|backbone)=([\w,-]+)", " ".join(rest for _, rest in commands))
+    assert {option for names in named for option in names.split(",")} <= options
+
+
+def test_the_readmes_method_works_as_it_stands(family):
+    from pydantic import PositiveFloat
+
+    from peft_cli.backbone import Backbone
+    from peft_cli.method import Method
+
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    names = {"Method": Method, "Backbone": Backbone, "PositiveFloat": PositiveFloat, "nn": torch.nn, "torch": torch}
+    exec(code, names)
+    backbone = make_backbone(family)
+    method = names["Steer"](backbone, lr=0.01)
+    rows = backbone.encode(examples_for(backbone))
+    before = backbone.forward(method.inputs(backbone.batch(rows)))[0]
+    assert torch.equal(before, make_backbone(family).forward(backbone.batch(rows))[0])
+    before.logsumexp(-1).sum().backward()
+    assert (method.b.grad.abs().sum(-1) > 0).all()
