@@ -25,7 +25,7 @@ class Meter:
 
     def __init__(self, backbone: Backbone, method: Method):
         self.backbone, self.method = backbone, method
-        self.params_backbone = count(p for _, p in backbone.named_parameters())
+        self.params_backbone = backbone.n_parameters
         self.params_trained = count(method.parameters())
         self.step_seconds: list[float] = []
         self.exact = {"flops_per_step": None, "saved_for_backward_bytes": None, "tokens_per_step": None}

@@ -42,7 +42,6 @@ class Prediction:
 
     texts: list[str]
     seconds: float  # all in all, without tokenising
-    n_cut: int  # sources that lost their end
 
 
 def predict(
@@ -54,6 +53,7 @@ def predict(
 ) -> Prediction:
     """The predicted text of every example; inputs of like length share a batch. `done` is told how many came out."""
     backbone.model.eval()
+    method.eval()
     rows = backbone.encode(examples)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)
     texts, start = [""] * len(rows), time.perf_counter()
@@ -63,4 +63,4 @@ def predict(
         for j, text in zip(chosen, backbone.predict(inputs, **decoding.options()), strict=True):
             texts[j] = text
         done(len(chosen))
-    return Prediction(texts, time.perf_counter() - start, sum(row.is_cut for row in rows))
+    return Prediction(texts, time.perf_counter() - start)

@@ -72,7 +72,9 @@ def pretrain(options: dict) -> None:
     losses = held_out_losses(model, rows)
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
-    write_card(out, name, model, log, losses, " ".join(sys.argv[1:]))
+    command = {**options, "corpus": Path(options["corpus"]).name}
+    told = " ".join(f"{key}={command[key]}" for key in ("backbone", "corpus", "tokens", "seed"))
+    write_card(out, name, model, log, losses, told)
     (out / "checkpoint.pt").unlink(missing_ok=True)
 
 

@@ -54,6 +54,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     from peft_cli.metrics import score
     from peft_cli.progress import progress
     from peft_cli.tracker import Tracker
+    from peft_cli.transfer import start_from
 
     start = time.perf_counter()
     data = few_shot(build(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
@@ -62,6 +63,8 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
+    sources = start_from(method, config["init_from"])
+    backbone.check([*data.train, *data.validation, *data.test])
     folder.open(config)
     tracker = Tracker(folder.path, config, **config["wandb"])
     decoding = Decoding(**config["decode"])
@@ -79,8 +82,9 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
         "signatures": signatures,
         "cost": costs | {"total_seconds": time.perf_counter() - start},
         "training": training,
+        "sources": sources,
         "data": describe(data),
-        "backbone": {"sha256": fingerprint, "cut_test_sources": prediction.n_cut},
+        "backbone": {"sha256": fingerprint, **cut_sources(backbone, data)},
         "environment": environment(backbone.model.device),
         "config": config,
     }
@@ -136,13 +140,21 @@ def describe(data: Data) -> dict:
     }
 
 
+def cut_sources(backbone: Backbone, data: Data) -> dict[str, int]:
+    """How many sources of each split lost their end, since they are longer than the backbone reads."""
+    splits = ("train", "validation", "test")
+    return {
+        f"cut_{split}_sources": sum(row.is_cut for row in backbone.encode(getattr(data, split))) for split in splits
+    }
+
+
 def environment(device: torch.device) -> dict:
     """Versions, the source's commit, and the machine, without its name."""
     import torch
 
     folder = Path(__file__).parent
     git = subprocess.run(["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     packages = ("peft-cli", "torch", "transformers", "sacrebleu", "rouge-score", "hydra-core")
     return {
         "python": platform.python_version(),
@@ -151,6 +163,14 @@ def environment(device: torch.device) -> dict:
         "device": name,
         "threads": torch.get_num_threads(),
     }
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def summary(result: dict, folder: RunFolder) -> str:
@@ -188,9 +208,11 @@ def check_all(config: dict) -> None:
     from peft_cli.evaluate import Decoding
     from peft_cli.tracker import Tracker
     from peft_cli.train import Recipe
+    from peft_cli.transfer import start_from
 
     check({key: config[key] for key in ("shots", "data_seed", "test_limit")}, few_shot, "")
     check({"seed": config["seed"]}, set_seed, "")
+    check({"init_from": config["init_from"]}, start_from, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):

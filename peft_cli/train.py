@@ -58,6 +58,7 @@ def train(
     for step in range(1, recipe.steps + 1):
         begin = time.perf_counter()
         backbone.model.train(recipe.dropout)
+        method.train()
         loss = backward(backbone, method, next(batches), recipe)
         if recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
@@ -70,6 +71,7 @@ def train(
             break
     best.restore()
     backbone.model.eval()
+    method.eval()
     return {"steps": step, "train_seconds": time.perf_counter() - start, **best.found()}
 
 
@@ -138,6 +140,7 @@ def validator(
     @torch.no_grad()
     def loss() -> float:
         backbone.model.eval()
+        method.eval()
         parts = [rows[i : i + recipe.batch_size] for i in range(0, len(rows), recipe.batch_size)]
         return sum(summed_loss(backbone, method, part).item() for part in parts) / scale(rows, recipe)
 

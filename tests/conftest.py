@@ -24,7 +24,7 @@ WORDS = [
     "great", "of", "place", "with", "food", "and", "good", "bad",
 ]  # fmt: skip
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
-D_MODEL, LAYERS, HEADS, POSITIONS, V = 16, 2, 2, 64, 32
+D_MODEL, LAYERS, HEADS, POSITIONS, V = 16, 2, 2, 128, 32
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 CONFIGS = {
     "gpt2": (AutoModelForCausalLM, lambda: GPT2Config(
@@ -66,7 +66,12 @@ def make_tokenizer(family: str) -> PreTrainedTokenizerFast:
         tokenizer.post_processor = TemplateProcessing(single=around, special_tokens=[("<s>", 0), ("</s>", 2)])
     pad = {} if family in ("gpt2", "llama") else {"pad_token": "<pad>"}
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", model_max_length=64, **pad
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=POSITIONS,
+        **pad,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +35,9 @@ class Backbone:
         self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
         self.family = FAMILIES[model.config.model_type]
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self.n_parameters = sum(p.numel() for p in model.parameters())  # without what a method puts into it
         self.positions_added = 0
+        self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
         classes = () if self.family.generates else labels
         self.encoder = Encoder(tokenizer, self.family, separator, max_source_tokens, max_target_tokens, classes)
         self.reserve(0)
@@ -51,6 +54,15 @@ class Backbone:
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
         """The ids of `examples`; each is tokenised here, once."""
         return [self.encoder(example) for example in examples]
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Raises ValueError if a source is longer than a method has room for; it tells of the longest."""
+        longest = max(self.encode(examples), key=lambda row: len(row.source), default=None)
+        if longest and len(longest.source) > self.source_room[0]:
+            room, key = self.source_room
+            raise ValueError(
+                f"{key}={room} is too little for the longest source, which has {len(longest.source)} tokens"
+            )
 
     def batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
         """The tensors of `rows` on the backbone's device, as `collate` describes them."""
@@ -124,9 +136,7 @@ class Backbone:
                 raise ValueError(f"{self.config.model_type} has no part {part!r}; it has {', '.join(known)}")
             pattern, i, n = known[part]
             for _, module in self.modules(pattern):
-                is_transposed = type(module).__name__ == "Conv1D"  # GPT-2 stores [in, out]
-                d_in, d_out = module.weight.shape if is_transposed else module.weight.T.shape
-                found.append(Linear(module, d_in, i * d_out // n, (i + 1) * d_out // n))
+                found.append(Linear(module, i, n))
         return found
 
     def attentions(self) -> dict[str, list[Attention]]:
@@ -165,6 +175,21 @@ class Backbone:
         pattern = self.family.head
         return [(name, p) for name, p in self.named_parameters() if pattern and re.fullmatch(pattern, name)]
 
+    @property
+    def task_type(self) -> str:
+        """What HF peft calls the task."""
+        if not self.family.generates:
+            return "SEQ_CLS"
+        return "CAUSAL_LM" if self.family.is_decoder_only else "SEQ_2_SEQ_LM"
+
+    def layout(self) -> dict[str, int]:
+        """Layers and heads, by the names that HF peft has for them."""
+        return {"num_layers": len(next(iter(self.attentions().values()))), "num_attention_heads": self.heads()[0]}
+
+    def name_of(self, module: nn.Module) -> str:
+        """The name of one of the model's modules."""
+        return next(name for name, own in self.model.named_modules() if own is module)
+
     def fingerprint(self) -> str:
         """The SHA-256 of all pretrained weights, in their order."""
         digest, head = hashlib.sha256(), {id(p) for _, p in self.head()}
@@ -187,6 +212,39 @@ class Backbone:
                 "or lower backbone.max_target_tokens"
             )
         self.encoder.max_source_tokens = min(self.encoder.max_source_tokens, limit)
+
+    def shift_positions(self, positions: int) -> None:
+        """Moves the position of every token of a decoder up, as if `positions` tokens stood in front of it."""
+        if not self.family.is_decoder_only:
+            self.positions_added += positions
+            return
+        self.reserve(positions)
+
+        def shift(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            return args, kwargs | {"position_ids": kwargs["position_ids"] + positions}
+
+        self.model.register_forward_pre_hook(shift, with_kwargs=True)
+
+    @torch.no_grad()
+    def activations(self, text: str, length: int) -> dict[str, Tensor]:
+        """Keys and values that every attention module computes for `text`, repeated or cut to `length` tokens.
+
+        By kind of attention (encoder, decoder, across): [layers, 2, heads, length, d_head]. An encoder and a decoder
+        both read the text.
+        """
+        ids = self.encoder.ids(text)
+        ids = torch.tensor([(ids * -(-length // len(ids)))[:length]], device=self.model.device)
+        seen: dict[str, list[Tensor]] = {}
+        for kind, attentions in self.attentions().items():
+            for attention in attentions:
+                attention.change(
+                    lambda k, v, kind=kind: (seen.setdefault(kind, []).append(torch.stack([k[0], v[0]])), k, v)[1:]
+                )
+        inputs = {"decoder_input_ids": ids} if self.config.is_encoder_decoder else {}
+        self.model(input_ids=ids, **inputs, use_cache=False) if self.family.generates else self.model(input_ids=ids)
+        for attention in (attention for kind in self.attentions().values() for attention in kind):
+            attention.restore()
+        return {kind: torch.stack(layers).float() for kind, layers in seen.items()}
 
     def modules(self, pattern: str) -> list[tuple[str, nn.Module]]:
         """The modules whose whole name matches `pattern`, in the model's order."""

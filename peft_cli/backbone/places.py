@@ -16,28 +16,56 @@ IMPLEMENTATION = "peft_cli"  # the name under which transformers finds `attend`
 
 @dataclass(frozen=True)
 class Linear:
-    """One linear map: the columns `start:stop` of what `module` computes."""
+    """One linear map: the i-th of n equal slices of what `module` computes."""
 
     module: nn.Module
-    in_features: int
-    start: int
-    stop: int
+    i: int
+    n: int
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether the module keeps its weight as [in, out], as GPT-2 does."""
+        return type(self.module).__name__ == "Conv1D"
+
+    @property
+    def module_out(self) -> int:
+        """The width of all that the module returns."""
+        return self.module.weight.shape[1 if self.is_transposed else 0]
+
+    @property
+    def in_features(self) -> int:
+        """The width of what the map reads."""
+        return self.module.weight.shape[0 if self.is_transposed else 1]
 
     @property
     def out_features(self) -> int:
         """The width of what the map returns."""
-        return self.stop - self.start
+        return self.module_out // self.n
+
+    @property
+    def start(self) -> int:
+        """The first of the map's columns in what the module returns."""
+        return self.i * self.out_features
+
+    @property
+    def stop(self) -> int:
+        """The end of the map's columns in what the module returns."""
+        return self.start + self.out_features
 
     def change(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Makes the map return `function(x, y)` where it returned y [..., out] for x [..., in]."""
 
         def hook(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
-            if self.out_features == output.shape[-1]:
+            if self.n == 1:
                 return function(args[0], output)
             before, y, after = output.tensor_split([self.start, self.stop], dim=-1)
             return torch.cat([before, function(args[0], y), after], dim=-1)
 
         self.module.register_forward_hook(hook)
+
+    def change_input(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Makes the map, and every other slice of its module, read `function(x)` in place of x [..., in]."""
+        self.module.register_forward_pre_hook(lambda module, args: (function(args[0]), *args[1:]))
 
 
 @dataclass(frozen=True)
@@ -54,6 +82,10 @@ class Attention:
         if hasattr(self.module, "peft_cli_change"):
             raise ValueError("two parts of a method change the keys and values of one attention module")
         self.module.peft_cli_change = function
+
+    def restore(self) -> None:
+        """Takes the change back."""
+        del self.module.peft_cli_change
 
 
 @dataclass(frozen=True)

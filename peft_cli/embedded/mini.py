@@ -124,10 +124,6 @@ class Teller:
     def facts(self) -> dict[str, str]:
         """The record's fields, where two of them that have a meaning together stand as one."""
         facts = dict(self.record)
-        care = f"{facts.get('light')}, {facts.get('water')}"
-        if care in self.grammar["predicates"]["care"]:
-            del facts["light"], facts["water"]
-            facts["care"] = care
         if "hardy" in facts and "origin" in facts:
             facts["hardy"] += ", " + self.grammar["values"]["origin"][facts["origin"]]["climate"]
         if "height" in facts and self.height_cm() <= self.grammar["sizes"][-1]["up_to"]:
@@ -202,15 +198,16 @@ class Teller:
     def predicate(self, field: str) -> str:
         """The verb phrase that tells a field."""
         value = self.facts[field]
-        if field in ("height", "season"):
+        if field == "height":
+            wording = self.pick("predicates", field)
+        elif field == "season":
             wording = self.pick("predicates", field, self.group["name"])
-        elif field in ("scent", "edible"):
+        elif field == "edible":
             wording = self.pick("predicates", field, self.group["name"], value)
         else:
             wording = self.pick("predicates", field, value)
         time = self.pick("values", "season", value) if field == "season" else ""
-        metres = f"{self.height_cm() / 100:g}" if field == "height" else ""
-        return wording.format(time=time, metres=metres, shelter=self.group["shelter"])
+        return wording.format(time=time, height=self.record.get("height"), shelter=self.group["shelter"])
 
     def pick(self, *path: str | int) -> str:
         """A draw from the table that lies at this path of the grammar."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import PositiveFloat
 from torch import Tensor, nn
@@ -38,6 +38,20 @@ class Method(nn.Module):
     def param_groups(self) -> list[dict]:
         """The optimizer's groups of parameters, each with its own learning rate."""
         return [{"params": list(self.parameters()), "lr": self.lr}]
+
+    def start_from(self, stored: Mapping[str, Tensor]) -> None:
+        """Starts from what another run of this method stored; raises ValueError where names or shapes differ."""
+        own = {name: list(tensor.shape) for name, tensor in self.state_dict().items()}
+        theirs = {name: list(tensor.shape) for name, tensor in stored.items()}
+        if own != theirs:
+            raise ValueError(
+                f"the stored tensors are {theirs} and the method has {own}; take a run of the same method and sizes"
+            )
+        self.load_state_dict(stored)
+
+    def export(self) -> tuple[dict, dict[str, Tensor]] | None:
+        """Settings and tensors of an HF peft adapter that does the same, after `fold`; None where there is none."""
+        return None
 
     def fold(self) -> None:
         """Drops, after training, what only training needs. Predictions stay the same."""

@@ -45,6 +45,21 @@ class PT(Method):
         """The embedded batch behind the prompt."""
         return self.backbone.prepend(self.backbone.embed(batch), self.prompt)
 
+    def export(self) -> tuple[dict, dict[str, Tensor]] | None:
+        """HF peft's prompt tuning, which reads its vectors in the same place."""
+        sizes = {
+            "num_virtual_tokens": len(self.prompt),
+            "token_dim": self.backbone.d_model,
+            "num_transformer_submodules": 1,
+        }
+        settings = {
+            "peft_type": "PROMPT_TUNING",
+            "task_type": self.backbone.task_type,
+            **self.backbone.layout(),
+            **sizes,
+        }
+        return settings, {"prompt_embeddings": self.prompt}
+
 
 def start(backbone: Backbone, length: int, init: str, text: str | None) -> Tensor:
     """The vectors [P, d_model] in fp32 that a prompt starts from."""

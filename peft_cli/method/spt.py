@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -61,6 +62,22 @@ class SPT(PT):
             scale = own[(mask.cumsum(-1) - 1).clamp(min=0)]  # [B, T, 1], counted from the source's first token
         embeds = batch["inputs_embeds"]
         return torch.where(mask.unsqueeze(-1), embeds * scale.to(embeds.dtype), embeds)
+
+    @torch.no_grad()
+    def start_from(self, stored: Mapping[str, Tensor]) -> None:
+        """Starts from a stored prompt, with the scale that it was folded with taken out again where that is known."""
+        stored = dict(stored)
+        if self.scale_target == "prompt":
+            stored["scale"] = torch.ones_like(self.scale)  # the stored prompt has its scale inside
+        elif self.scale_target == "both" and "scale" in stored and len(self.scale) > 1:
+            stored["scale"] = torch.cat([torch.ones_like(self.prompt_scale()), stored["scale"].to(self.scale.device)])
+        elif self.scale_target == "both" and "scale" in stored:
+            stored["prompt"] = stored["prompt"] / stored["scale"]
+        super().start_from(stored)
+
+    def export(self) -> tuple[dict, dict[str, Tensor]] | None:
+        """HF peft's prompt tuning, with the scale inside the prompt; none where the scale is the input's."""
+        return super().export() if self.scale is None else None
 
     def param_groups(self) -> list[dict]:
         """The prompt with `lr`, the scale with `scale_lr`."""

@@ -1,0 +1,101 @@
+"""DePT, decomposed prompt tuning (Shi and Lipani, 2024, https://arxiv.org/abs/2309.05173)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from peft_cli.backbone import Backbone
+from peft_cli.method.pt import PT
+
+AUTHORS_ALPHA = 8  # lora_alpha of the authors' code, over sqrt(r)
+
+
+class DePT(PT):
+    """[P; X + c A B]: a prompt of m vectors, and a low-rank offset A B [s, d_model] for the source's s positions.
+
+    With a budget of l vectors, m d + r (s + d) = l d for d = d_model, and m gives r or r gives m. At step 0, A is
+    Kaiming-uniform (a = sqrt(5)) and B is zero, so DePT equals prompt tuning with m vectors. c is 8 / sqrt(r) as in the
+    authors' code, or 1 as in the paper. The offset of a token goes by its position in the source, counted from the left
+    of the unpadded input (`offset_by=position`); with `offset_by=slot` it goes by its place in the padded batch, as in
+    the authors' code, which differs where a decoder pads on the left. Prompt and (A, B) have learning rates of their
+    own. The target that a decoder reads along gets no offset, since it has none when it is written.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        budget: PositiveInt | None,
+        length: NonNegativeInt | None,
+        rank: PositiveInt | None,
+        positions: PositiveInt,
+        scale: Literal["code", "paper"],
+        offset_by: Literal["position", "slot"],
+        init: Literal["random", "vocabulary", "text"],
+        text: str | None,
+        lr: PositiveFloat,
+        offset_lr: PositiveFloat,
+    ):
+        length, rank = share(budget, length, rank, positions, backbone.d_model)
+        super().__init__(backbone, length, init, text, lr)
+        self.offset_lr, self.offset_by, self.positions = offset_lr, offset_by, positions
+        self.c = AUTHORS_ALPHA / rank**0.5 if scale == "code" else 1.0
+        device = backbone.model.device
+        self.A = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(positions, rank), a=5**0.5).to(device))  # [s, r]
+        self.B = nn.Parameter(torch.zeros(rank, backbone.d_model, device=device))  # [r, d_model]
+        backbone.source_room = positions, "method.positions"
+
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The embedded batch with its offsets, behind the prompt."""
+        batch = self.backbone.embed(batch)
+        mask = self.backbone.source_mask(batch)  # [B, T]
+        places = (
+            mask.cumsum(-1) - 1 if self.offset_by == "position" else torch.arange(mask.shape[1], device=mask.device)
+        )
+        places = places.expand(mask.shape).clamp(0, self.positions - 1)
+        offsets = (self.c * self.A @ self.B)[places] * mask.unsqueeze(-1)  # [B, T, d_model]
+        embeds = batch["inputs_embeds"]
+        return self.backbone.prepend(batch | {"inputs_embeds": embeds + offsets.to(embeds.dtype)}, self.prompt)
+
+    def export(self) -> None:
+        """None: HF peft has no offsets of the input."""
+
+    def param_groups(self) -> list[dict]:
+        """The prompt with `lr`, A and B with `offset_lr`."""
+        offsets = [self.A, self.B]
+        rest = [p for p in self.parameters() if all(p is not offset for offset in offsets)]
+        return [{"params": rest, "lr": self.lr}, {"params": offsets, "lr": self.offset_lr}]
+
+
+def share(budget: int | None, length: int | None, rank: int | None, positions: int, d_model: int) -> tuple[int, int]:
+    """The prompt's length m and the rank r: as given, or one of them from the other and a budget of l vectors.
+
+    Raises ValueError where too little is given, or the budget cannot be spent exactly; it names what can.
+    """
+    if (length is None and rank is None) or (budget is None and None in (length, rank)):
+        given = f"budget={budget}, length={length}, rank={rank}".replace("None", "null")
+        raise ValueError(f"method.{given} is too little; give length and rank, or a budget and one of them")
+    if budget is None:
+        return length, rank
+    numbers, step = budget * d_model, positions + d_model
+    spent_rank = (numbers - length * d_model) / step if rank is None else rank
+    spent_length = (numbers - rank * step) / d_model if length is None else length
+    is_exact = spent_length * d_model + spent_rank * step == numbers
+    if not is_exact or spent_rank != int(spent_rank) or spent_length != int(spent_length) or spent_rank < 1:
+        given = f"length={spent_length:g}" if rank is None else f"rank={spent_rank:g}"
+        raise ValueError(
+            f"method.{given} with method.positions={positions} cannot spend the {numbers:,} numbers of "
+            f"method.budget={budget} exactly; {nearest(budget, positions, d_model)}"
+        )
+    return int(spent_length), int(spent_rank)
+
+
+def nearest(budget: int, positions: int, d_model: int) -> str:
+    """The pairs of length and rank that meet the budget exactly, in words."""
+    ranks = range(1, budget * d_model // (positions + d_model) + 1)
+    pairs = [((budget * d_model - r * (positions + d_model)) / d_model, r) for r in ranks]
+    exact = [f"({m:.0f}, {r})" for m, r in pairs if m == int(m) and m >= 0]
+    return f"exact pairs (length, rank) are {', '.join(exact)}" if exact else "no pair of length and rank is exact"

@@ -1,0 +1,136 @@
+"""Prefix-tuning (Li and Liang, 2021, https://aclanthology.org/2021.acl-long.353)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from peft_cli.backbone import Backbone
+from peft_cli.method import Method
+
+REGRESSION_STEPS, REGRESSION_LR = 500, 1e-4  # of the authors' code, from a text's activations to the MLP's weights
+
+
+class Prefix(Method):
+    """[P_k; K] and [P_v; V] in every attention: `length` trained keys and values that every query sees.
+
+    Encoder self-, decoder self- and cross-attention each have a stack of their own, P = MLP(P'): P' [P, d_model],
+    d_model -> `bottleneck` -> tanh -> layers * 2 * heads * d_head (512 for tables, 800 for summaries in the paper), or
+    P itself where `bottleneck` is null. `fold` keeps what the MLPs give and drops them. At step 0, P' is N(0, 1)
+    (init=random), or P is what the frozen backbone computes for `text`, repeated or cut to length (init=text: copied,
+    or regressed by the MLP in 500 steps, as in the authors' code), or all zero (init=zero). The paper's P' has
+    `bottleneck` columns; this follows the authors' code, which has d_model. `shift_positions` moves the tokens'
+    positions up by P where they are absolute, as in that code.
+    """
+
+    starts_neutral = False
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        length: PositiveInt,
+        bottleneck: PositiveInt | None,
+        init: Literal["random", "text", "zero"],
+        text: str | None,
+        shift_positions: bool,
+        lr: PositiveFloat,
+    ):
+        super().__init__(backbone, lr)
+        if (init == "text") != bool(text):
+            raise ValueError(
+                f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it"
+            )
+        self.shift_positions = shift_positions
+        heads, d_head = backbone.heads()
+        activations = backbone.activations(text, length) if init == "text" else {}
+        self.stacks, self.now = nn.ModuleDict(), {}
+        for kind, attentions in backbone.attentions().items():
+            stack = Stack(length, (len(attentions), 2, heads, d_head), backbone.d_model, bottleneck)
+            self.stacks[kind] = stack.to(backbone.model.device)
+            if init == "zero":
+                stack.start_at_zero()
+            if init == "text":
+                stack.start_from(activations[kind])
+            for layer, attention in enumerate(attentions):
+                attention.change(partial(self.extend, kind, layer))
+        if shift_positions:
+            backbone.shift_positions(length)
+        else:
+            backbone.positions_added += length
+
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The batch as it is; the prefixes of all layers are computed here, once."""
+        self.now = {kind: stack() for kind, stack in self.stacks.items()}
+        return batch
+
+    def extend(self, kind: str, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Key and value [B, heads, T, d_head] behind the prefix of one layer."""
+        prefix = self.now[kind][layer].to(key.dtype).unsqueeze(1).expand(-1, len(key), -1, -1, -1)
+        return torch.cat([prefix[0], key], dim=2), torch.cat([prefix[1], value], dim=2)
+
+    def start_from(self, stored: Mapping[str, Tensor]) -> None:
+        """Starts from stored keys and values; raises ValueError where an MLP would have to compute them."""
+        if any(stack.mlp is not None for stack in self.stacks.values()):
+            raise ValueError("a stored prefix has no MLP any more; say method.bottleneck=null to go on from it")
+        super().start_from(stored)
+
+    def fold(self) -> None:
+        """Keeps the keys and values, and drops what computed them."""
+        for stack in self.stacks.values():
+            stack.fold()
+
+    def export(self) -> tuple[dict, dict[str, Tensor]] | None:
+        """HF peft's prefix tuning, for a decoder whose positions move up as they do there; it has no encoder prefix."""
+        if set(self.stacks) != {"decoder"} or not self.shift_positions:
+            return None
+        rows = self.stacks["decoder"].rows
+        sizes = {"num_virtual_tokens": len(rows), "num_transformer_submodules": 1, "prefix_projection": False}
+        settings = {"peft_type": "PREFIX_TUNING", "task_type": "CAUSAL_LM", **self.backbone.layout(), **sizes}
+        return settings | {"token_dim": self.backbone.d_model}, {"prompt_embeddings": rows}
+
+
+class Stack(nn.Module):
+    """The prefixes of one kind of attention: [layers, 2, heads, P, d_head]."""
+
+    def __init__(self, length: int, shape: tuple[int, int, int, int], d_model: int, bottleneck: int | None):
+        super().__init__()
+        self.shape, width = shape, torch.Size(shape).numel()
+        if bottleneck is None:
+            self.rows, self.mlp = nn.Parameter(torch.randn(length, width)), None
+        else:
+            self.rows = nn.Parameter(torch.randn(length, d_model))  # P'
+            self.mlp = nn.Sequential(nn.Linear(d_model, bottleneck), nn.Tanh(), nn.Linear(bottleneck, width))
+
+    def forward(self) -> Tensor:
+        """Keys (first) and values (second) of all layers."""
+        rows = self.rows if self.mlp is None else self.mlp(self.rows)
+        return rows.view(len(rows), *self.shape).permute(1, 2, 3, 0, 4)
+
+    @torch.no_grad()
+    def start_at_zero(self) -> None:
+        """Makes all keys and values zero."""
+        for p in [self.rows] if self.mlp is None else self.mlp[-1].parameters():
+            p.zero_()
+
+    def start_from(self, activations: Tensor) -> None:
+        """Makes keys and values those of `activations` [layers, 2, heads, P, d_head], or as near as the MLP comes."""
+        if self.mlp is None:
+            self.rows.data = activations.permute(3, 0, 1, 2, 4).flatten(1).clone()
+            return
+        optimizer = torch.optim.Adam(self.mlp.parameters(), lr=REGRESSION_LR)
+        for _ in range(REGRESSION_STEPS):
+            nn.functional.mse_loss(self(), activations).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        self.rows.grad = None
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Keeps the rows that the MLP gives, and drops it."""
+        if self.mlp is not None:
+            self.rows, self.mlp = nn.Parameter(self.mlp(self.rows)), None
