@@ -24,7 +24,7 @@ WORDS = [
     "great", "of", "place", "with", "food", "and", "good", "bad",
 ]  # fmt: skip
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
-D_MODEL, LAYERS, HEADS, POSITIONS, V = 16, 2, 2, 128, 32
+D_MODEL, LAYERS, HEADS, POSITIONS, V = 16, 2, 2, 192, 32
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 CONFIGS = {
     "gpt2": (AutoModelForCausalLM, lambda: GPT2Config(

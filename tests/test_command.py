@@ -173,7 +173,7 @@ def test_a_run_gets_its_configuration_and_choices(peft_run):
 def test_the_folder_inside_an_installed_package_comes_first(peft_run, checkout):
     shutil.copytree(checkout / "conf", checkout / "peft_cli" / "conf")
     (checkout / "conf" / "config.yaml").write_text("not: read")
-    assert peft_run() == (0, "spt 50 0 0.01\n", "")
+    assert peft_run() == (0, "spt 50 0 0.3\n", "")
 
 
 def test_own_keys_of_an_option_win_over_what_it_builds_on(peft_run):
@@ -194,7 +194,7 @@ def test_ctrl_c_is_one_line_and_exit_code_130(peft_run):
 
 
 def test_flags_and_overrides_come_in_any_order(peft_run):
-    assert peft_run("shots=5", "-m", "method=pt,spt")[:2] == (0, "pt 5 0 0.01\nspt 5 0 0.01\n")
+    assert peft_run("shots=5", "-m", "method=pt,spt")[:2] == (0, "pt 5 0 0.3\nspt 5 0 0.3\n")
 
 
 def test_a_sweep_may_set_a_key_that_the_default_method_has_not_got(peft_run):
@@ -203,7 +203,7 @@ def test_a_sweep_may_set_a_key_that_the_default_method_has_not_got(peft_run):
 
 def test_a_sweep_lists_its_failures_after_all_runs(peft_run):
     code, out, err = peft_run("-m", "shots=5", "seed=1,2,3,0", "method.text='a b'")
-    assert (code, out) == (1, "spt 5 0 0.01\n")
+    assert (code, out) == (1, "spt 5 0 0.3\n")
     assert err[err.index("3 of 4") :].splitlines() == [
         "3 of 4 runs failed:",
         """  peft-run shots=5 seed=1 'method.text='"'"'a b'"'"''""",
@@ -224,12 +224,12 @@ def test_a_sweep_of_wrong_requests_only_exits_2(peft_run):
 @pytest.mark.parametrize("line", ["-m +experiment=table1", "+experiment=table1", "experiment=table1"])
 def test_an_experiment_is_a_sweep(line, peft_run, checkout):
     code, out, err = peft_run(*line.split())
-    assert (code, out) == (1, "pt 7 0 0.01\nspt 7 0 0.01\n")
+    assert (code, out) == (1, "pt 7 0 0.3\nspt 7 0 0.3\n")
     assert "  peft-run method=pt seed=1 +experiment=table1\n" in err
 
 
 def test_a_failed_run_of_an_experiment_is_repeated_alone(peft_run, checkout):
-    assert peft_run("method=pt", "seed=0", "+experiment=table1") == (0, "pt 7 0 0.01\n", "")
+    assert peft_run("method=pt", "seed=0", "+experiment=table1") == (0, "pt 7 0 0.3\n", "")
 
 
 def test_a_run_leaves_no_files_and_a_sweep_one(peft_run):

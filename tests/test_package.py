@@ -106,3 +106,15 @@ def test_the_readmes_method_works_as_it_stands(family):
     assert torch.equal(before, make_backbone(family).forward(backbone.batch(rows))[0])
     before.logsumexp(-1).sum().backward()
     assert (method.b.grad.abs().sum(-1) > 0).all()
+
+
+def test_the_readmes_table_is_the_sweeps():
+    made = (ROOT / "experiments" / "mini_50.md").read_text(encoding="utf-8")
+    rows = {cells[0]: cells for cells in map(cells_of, made.splitlines()) if len(cells) > 5}
+    shown = [cells_of(line) for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()]
+    table = [cells for cells in shown if len(cells) == 8 and cells[0] in rows and cells[0] != "method"]
+    assert len(table) == 5 and all(set(cells) <= set(rows[cells[0]]) for cells in table)
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]

@@ -147,13 +147,13 @@ def test_block_change_rewrites_what_enters_a_block(family):
 
 def test_reserved_positions_come_off_the_longest_source():
     backbone = make_backbone("gpt2", max_target_tokens=20)
-    backbone.reserve(100)
-    assert backbone.positions_added == 100 and backbone.encoder.max_source_tokens == 128 - 20 - 100
+    backbone.reserve(160)
+    assert backbone.positions_added == 160 and backbone.encoder.max_source_tokens == 192 - 20 - 160
 
 
 def test_too_many_reserved_positions_are_refused():
-    with pytest.raises(ValueError, match="124 positions in front leave -8 of the backbone's 128"):
-        make_backbone("gpt2").reserve(124)
+    with pytest.raises(ValueError, match="188 positions in front leave -8 of the backbone's 192"):
+        make_backbone("gpt2").reserve(188)
 
 
 def test_a_prompt_fits_beside_the_longest_source_of_roberta():
@@ -162,7 +162,7 @@ def test_a_prompt_fits_beside_the_longest_source_of_roberta():
     backbone.reserve(20)
     (row,) = backbone.encode([Example("0", "a " * 200, ("good",))])
     batch = backbone.prepend(backbone.embed(backbone.batch([row])), torch.zeros(20, 16))
-    assert backbone.forward(batch)[0].shape == (1, 2) and batch["inputs_embeds"].shape[1] == 128
+    assert backbone.forward(batch)[0].shape == (1, 2) and batch["inputs_embeds"].shape[1] == 192
 
 
 def test_a_checkpoints_generation_settings_are_not_taken():
