@@ -98,7 +98,7 @@ def is_plain(annotation: Any) -> bool:
     """Tell whether a configuration can fill an annotation: numbers, text, choices, lists of these."""
     if parts := get_args(annotation):
         return all(map(is_plain, parts))
-    return not isinstance(annotation, type) or annotation in (int, float, bool, str, NoneType)
+    return not isinstance(annotation, type) or annotation in (int, float, bool, str, Any, NoneType)
 
 
 def demand(error: ValidationError, annotation: Any) -> str:

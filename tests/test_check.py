@@ -1,7 +1,8 @@
 """peft_cli.check: values against annotations, and targets."""
 
 import math
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from omegaconf import OmegaConf
@@ -52,6 +53,8 @@ UNFIT = [
     (["query", 3], list[str], "k=[query, 3] is not possible: each item has to be text"),
     ([1], int | str, "k=[1] is not possible: it has to be a whole number or text"),
 ]
+
+CONF = Path(__file__).parents[1] / "conf"
 
 
 class Method:
@@ -120,3 +123,17 @@ def test_a_target_inside_the_package_is_found():
 def test_a_target_that_is_not_in_the_package_is_refused(target, hint):
     with pytest.raises(ValueError, match=hint):
         resolve(target)
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "method").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_methods_own_settings_pass(path):
+    arguments = OmegaConf.to_container(OmegaConf.load(path))
+    check(arguments, resolve(arguments["_target_"]), "method")
+
+
+def test_a_mapping_is_a_value_too():
+    def function(options: dict[str, Any]): ...
+
+    check({"options": {"r": 8}}, function, "method")
+    with pytest.raises(ValueError, match=r"method\.options=3 is not possible: it has to be a mapping"):
+        check({"options": 3}, function, "method")

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tests.conftest import make_tokenizer
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GPT2Config, T5Config
 
 from peft_cli.backbone import Backbone
 from peft_cli.backbone.places import IMPLEMENTATION
 from peft_cli.check import resolve
+from tests.conftest import make_tokenizer
 
 ROOT = Path(__file__).parents[2]
 MODELS = {
@@ -28,7 +28,9 @@ def told() -> dict[tuple[str, str], str]:
 
 
 def test_every_method_is_on_the_page():
-    assert {name for name, _ in told()} | {"method="} == {p.stem for p in (ROOT / "conf/method").glob("*.yaml")} | {"method="}
+    assert {name for name, _ in told()} | {"method="} == {p.stem for p in (ROOT / "conf/method").glob("*.yaml")} | {
+        "method="
+    }
 
 
 @pytest.mark.parametrize(("name", "family"), [pair for pair, text in told().items() if "/" in text])
