@@ -52,7 +52,7 @@ class Backbone:
     # examples <-> tensors
 
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        """The ids of `examples`; each is tokenised here, once."""
+        """The ids of `examples`, each of which is tokenised once."""
         return [self.encoder(example) for example in examples]
 
     def check(self, examples: Sequence[Example]) -> None:

@@ -39,6 +39,7 @@ class Encoder:
             raise ValueError(f"backbone.separator={separator!r} is for decoders; an encoder reads its source alone")
         self.tokenizer, self.family, self.labels = tokenizer, family, tuple(labels)
         self.max_source_tokens, self.max_target_tokens = max_source_tokens, max_target_tokens
+        self.known: dict[tuple[Example, int], Encoded] = {}  # what was tokenised, by the limit that it was cut to
         self.start, self.end = [], []
         if family.is_decoder_only:
             self.start = [tokenizer.bos_token_id] if family.starts_with_bos else []
@@ -49,9 +50,12 @@ class Encoder:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def __call__(self, example: Example) -> Encoded:
-        """The ids of one example; the target is its first reference."""
-        source, is_cut = self.source(example.source)
-        return Encoded(source, self.target(example.references[0]), is_cut)
+        """The ids of one example, tokenised when it is first asked for; the target is its first reference."""
+        key = (example, self.max_source_tokens)
+        if key not in self.known:
+            source, is_cut = self.source(example.source)
+            self.known[key] = Encoded(source, self.target(example.references[0]), is_cut)
+        return self.known[key]
 
     def source(self, text: str) -> tuple[list[int], bool]:
         """The ids of a source, and whether its end was cut off to keep to `max_source_tokens`."""

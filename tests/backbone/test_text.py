@@ -92,3 +92,10 @@ def test_collate_gives_classes_as_one_number_a_row():
     backbone = make_backbone("roberta")
     rows = backbone.encode([Example("0", "a b", ("bad",)), Example("1", "a", ("good",))])
     assert torch.equal(collate(rows, backbone.family, 1, training=True)["labels"], torch.tensor([1, 0]))
+
+
+def test_an_example_is_tokenised_once_for_each_limit():
+    encoder = make_backbone("gpt2").encoder
+    first, again = encoder(EXAMPLES[2]), encoder(EXAMPLES[2])
+    encoder.max_source_tokens = 5
+    assert first is again and not first.is_cut and encoder(EXAMPLES[2]).is_cut
