@@ -75,7 +75,7 @@ def test_spt_goes_on_with_the_same_logits(tmp_path, target, shape):
 
 def test_a_prefix_goes_on_without_its_mlp(tmp_path):
     def make(bottleneck):
-        return Prefix(make_backbone("t5"), 3, bottleneck, "random", None, shift_positions=False, lr=1e-3)
+        return Prefix(make_backbone("t5"), 3, bottleneck, "random", None, "front", shift_positions=False, lr=1e-3)
 
     first = make(8)
     folder, expected = stored(first, tmp_path / "a"), logits(first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -213,15 +213,19 @@ class Backbone:
             )
         self.encoder.max_source_tokens = min(self.encoder.max_source_tokens, limit)
 
-    def shift_positions(self, positions: int) -> None:
-        """Moves the position of every token of a decoder up, as if `positions` tokens stood in front of it."""
+    def shift_positions(self, positions: int, moves: Callable[[int, int], Tensor] | None = None) -> None:
+        """Moves the positions of a decoder's tokens up, as if `positions` tokens stood in front of them.
+
+        `moves(B, T)` [B, T] is true for the tokens of a pass that move; None moves all. An encoder's stay where they are.
+        """
         if not self.family.is_decoder_only:
             self.positions_added += positions
             return
         self.reserve(positions)
 
         def shift(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            return args, kwargs | {"position_ids": kwargs["position_ids"] + positions}
+            ids = kwargs["position_ids"]
+            return args, kwargs | {"position_ids": ids + positions * (1 if moves is None else moves(*ids.shape))}
 
         self.model.register_forward_pre_hook(shift, with_kwargs=True)
 

@@ -20,7 +20,9 @@ class PT(Method):
 
     At step 0, P is uniform noise (init=random), the embeddings of tokens drawn from the 5,000 most common ones
     (init=vocabulary), or those of `text`, repeated or cut to length (init=text): the three starts of the paper. On an
-    encoder-decoder the encoder alone reads the prompt. The optimizer is AdamW, where the paper has Adafactor (lr 0.3).
+    encoder-decoder the encoder alone reads the prompt. Lester et al., 2021,
+    https://aclanthology.org/2021.emnlp-main.243. Departure: the optimizer is AdamW, as for every method here, where the
+    paper has Adafactor (lr 0.3).
     """
 
     starts_neutral = False
