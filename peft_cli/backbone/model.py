@@ -216,7 +216,7 @@ class Backbone:
     def shift_positions(self, positions: int, moves: Callable[[int, int], Tensor] | None = None) -> None:
         """Moves the positions of a decoder's tokens up, as if `positions` tokens stood in front of them.
 
-        `moves(B, T)` [B, T] is true for the tokens of a pass that move; None moves all. An encoder's stay where they are.
+        `moves(B, T)` [B, T] is true for the tokens of a pass that move; None moves all. An encoder's never move.
         """
         if not self.family.is_decoder_only:
             self.positions_added += positions

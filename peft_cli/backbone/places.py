@@ -147,7 +147,7 @@ def attend(
 
 
 def apart(states: Tensor, front: int) -> Tensor:
-    """Keys or values [..., T, d_head] as [..., T, 2 d_head]: the first `front` in the second half, the rest in the first.
+    """Keys or values [..., T, d_head] as [..., T, 2 d_head]: the first `front` in half two, the rest in half one.
 
     The product with [q; g q] is then q k for the rest and g q k for those in front, so that each query has its own g.
     """

@@ -87,11 +87,13 @@ def share(budget: int | None, length: int | None, rank: int | None, positions: i
     spent_rank = (numbers - length * d_model) / step if rank is None else rank
     spent_length = (numbers - rank * step) / d_model if length is None else length
     is_exact = spent_length * d_model + spent_rank * step == numbers
-    if not is_exact or spent_rank != int(spent_rank) or spent_length != int(spent_length) or spent_rank < 1:
-        given = f"length={spent_length:g}" if rank is None else f"rank={spent_rank:g}"
+    is_possible = spent_rank == int(spent_rank) >= 1 and spent_length == int(spent_length) >= 0
+    if not (is_exact and is_possible):
+        asked = {"length": length, "rank": rank, "positions": positions}
+        given = " with ".join(f"method.{name}={value}" for name, value in asked.items() if value is not None)
         raise ValueError(
-            f"method.{given} with method.positions={positions} cannot spend the {numbers:,} numbers of "
-            f"method.budget={budget} exactly; {nearest(numbers, spent_length, positions, d_model)}"
+            f"{given} cannot spend the {numbers:,} numbers of method.budget={budget} exactly; "
+            f"{nearest(numbers, spent_length, positions, d_model)}"
         )
     return int(spent_length), int(spent_rank)
 
@@ -103,6 +105,7 @@ def nearest(numbers: int, length: float, positions: int, d_model: int) -> str:
     if not pairs:
         return f"even method.rank=1 takes {step:,}; raise method.budget or lower method.positions"
     short = min(abs(m * d_model + r * step - numbers) for m, r in pairs)
-    m, r = min((p for p in pairs if abs(p[0] * d_model + p[1] * step - numbers) == short), key=lambda p: abs(p[0] - length))
-    spent = "does" if short == 0 else f"comes nearest, with {m * d_model + r * step:,}"
-    return f"method.length={m} with method.rank={r} {spent}"
+    best = [(m, r) for m, r in pairs if abs(m * d_model + r * step - numbers) == short]
+    m, r = min(best, key=lambda pair: abs(pair[0] - length))
+    told = "does" if short == 0 else f"comes nearest, with {m * d_model + r * step:,}"
+    return f"method.length={m} with method.rank={r} {told}"

@@ -34,9 +34,7 @@ class PrefixEmbedding(PT):
 
     def start_from(self, stored: Mapping[str, Tensor]) -> None:
         """Raises ValueError: what is stored has no MLP to go on with."""
-        raise ValueError(
-            "a stored prefix has no MLP any more; go on from it with method=pt and init_tensors=[prompt]"
-        )
+        raise ValueError("a stored prefix has no MLP any more; go on from it with method=pt and init_tensors=[prompt]")
 
     @torch.no_grad()
     def fold(self) -> None:

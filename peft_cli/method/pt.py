@@ -48,7 +48,9 @@ class PT(Method):
         return self.backbone.prepend(self.backbone.embed(batch), self.prompt)
 
     def export(self) -> tuple[dict, dict[str, Tensor]] | None:
-        """HF peft's prompt tuning, which reads its vectors in the same place."""
+        """HF peft's prompt tuning; none where something stays in front of the prompt here, and not there."""
+        if self.backbone.family.prompt_at:
+            return None
         sizes = {
             "num_virtual_tokens": len(self.prompt),
             "token_dim": self.backbone.d_model,

@@ -20,16 +20,16 @@ class UniPELT(Prefix):
     """W x + g B A x, y + g W_up f(W_down y), and [g P_k; K], [g P_v; V]: LoRA, adapter and prefix, each times a gate.
 
     LoRA is on query and value and has no scale but its gate; the adapter follows each feed-forward; the prefix is in
-    every attention, with the MLP of prefix-tuning in training. A gate is g = sigmoid(w h + c), with w [d_model] and c of
-    its own in each place; h is what enters the map W, what the feed-forward returns (y), and what enters the query map
-    of the attention. At step 0, w is N(0, 0.02) and c zero, so that g is near 1/2; B, W_up and both biases of the
+    every attention, with the MLP of prefix-tuning in training. A gate is g = sigmoid(w h + c), with a w [d_model] and c
+    of its own in each place; h is what enters the map W, what the feed-forward returns (y), and what enters the query
+    map of the attention. At step 0, w is N(0, 0.02) and c zero, so that g is near 1/2; B, W_up and both biases of the
     adapter are zero, and the prefix is P' = N(0, 1): the backbone with half a random prefix. Mao et al., 2022,
     https://aclanthology.org/2022.acl-long.433; sizes, activation and gates are those of the authors' code.
 
-    Departure: every gate is a number for each token, where the authors' code takes the mean over all tokens, padding
-    included. In a decoder that mean would see the target that is still to be written, and change with the batch. For the
-    prefix this is a number for each query: it scores P_k as g q P_k and reads g P_v. An encoder-decoder has all three
-    parts in both stacks, and a prefix and LoRA in cross-attention too.
+    Departures: every gate is a number for each token, where the authors' code takes the mean over all tokens, padding
+    included. In a decoder that mean would see the target that is still to be written, and change with the batch. For
+    the prefix this is a number for each query: it scores P_k as g q P_k and reads g P_v. An encoder-decoder has all
+    three parts in both stacks, and prefix and LoRA in cross-attention too; the authors' code has BERT alone.
     """
 
     def __init__(

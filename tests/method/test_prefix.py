@@ -7,7 +7,15 @@ from tests.conftest import D_MODEL, EXAMPLES, LAYERS, examples_for, make_backbon
 
 def make(backbone, **options):
     torch.manual_seed(0)
-    defaults = {"length": 3, "bottleneck": 8, "init": "random", "text": None, "place": "front", "shift_positions": False, "lr": 1e-3}
+    defaults = {
+        "length": 3,
+        "bottleneck": 8,
+        "init": "random",
+        "text": None,
+        "place": "front",
+        "shift_positions": False,
+        "lr": 1e-3,
+    }
     return Prefix(backbone, **defaults | options)
 
 
