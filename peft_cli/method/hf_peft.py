@@ -50,9 +50,10 @@ class HFPeft(Method):
                 f"HF peft cannot use method.type={type} on {backbone.config.model_type}: {' '.join(str(error).split())}"
             ) from error
         if unreached or not adopted:
+            reason = f"{unreached} of its {len(adopted)} tensors have no part in what the model computes from a batch"
             raise ValueError(
-                f"method.type={type} cannot train on {backbone.config.model_type}: {unreached} of its {len(adopted)} "
-                "tensors have no part in what the model computes from a batch"
+                f"method.type={type} cannot train on {backbone.config.model_type}: "
+                f"{reason if adopted else 'it finds nothing there that it could train'}"
             )
         self.adopt([*backbone.head(), *adopted])
         self.added = tuple(module for module in backbone.model.modules() if module not in before)
