@@ -78,6 +78,7 @@ class HFPeft(Method):
 
         (model,) = self.model
         settings = model.peft_config["default"].to_dict() | {"task_type": self.backbone.task_type}
+        settings = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
         return settings, get_peft_model_state_dict(model)
 
 

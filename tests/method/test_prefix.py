@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from peft_cli.data import Example
-from peft_cli.method.prefix import Prefix, Stack
+from peft_cli.method.prefix import Prefix
 from tests.conftest import D_MODEL, EXAMPLES, LAYERS, examples_for, make_backbone
 
 
@@ -24,20 +24,6 @@ def make(backbone, **options):
 def logits(backbone, method):
     with torch.no_grad():
         return backbone.forward(method.inputs(backbone.batch(backbone.encode(examples_for(backbone)))))[0]
-
-
-def test_gpt2_medium_trains_25_744_896_and_stores_245_760():
-    # 24 layers, d_model 1,024, |P| = 5, bottleneck 512: section 4.3 of the paper
-    stack = Stack(5, (24, 2, 16, 64), d_model=1024, bottleneck=512)
-    assert sum(p.numel() for p in stack.parameters()) == 5 * 1024 + 1024 * 512 + 512 + 512 * 49152 + 49152 == 25_744_896
-    stack.fold()
-    assert sum(p.numel() for p in stack.parameters()) == 5 * 24 * 2 * 1024 == 245_760
-
-
-def test_bart_large_with_100_stores_7_373_000():
-    # encoder, decoder and cross-attention, 12 layers each, d_model 1,024: the paper's "2 %" of 406 M
-    stacks = [Stack(100, (12, 2, 16, 64), d_model=1024, bottleneck=None) for _ in range(3)]
-    assert sum(p.numel() for stack in stacks for p in stack.parameters()) == 7_372_800
 
 
 def test_every_kind_of_attention_has_a_stack_of_its_own(family, backbone):
