@@ -28,7 +28,7 @@ FORMULAS = [
     # their "2 %" of BART large: three kinds of attention in 12 layers
     ("prefix", "bart", "length=100 bottleneck=null", 100 * 3 * 12 * 2 * D, 7_372_800),
     ("infix", "gpt2", "", 25_744_896, 245_760),
-    ("prefix_embedding", "gpt2", "", 10 * D + 2 * D * 512 + 512 + D, 10 * D),
+    ("prefix_embedding", "gpt2", "length=10", 10 * D + 2 * D * 512 + 512 + D, 10 * D),
     # Shi and Lipani (2024): a prompt of 100 vectors of T5-base spent in four ways
     ("pt", "t5", "length=100", 76_800, 76_800),
     *(("dept", "t5", DEPT.format(*sizes), 76_800, 76_800) for sizes in ((80, 15, 256), (60, 30, 256), (40, 45, 256))),
