@@ -87,9 +87,15 @@ def config_class(type: str) -> type[PeftConfig]:
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PromptLearningConfig
 
     configs = {str(key.value).lower(): config for key, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-    known = sorted(name for name, config in configs.items() if not issubclass(config, PromptLearningConfig))
-    if type not in known:
-        raise ValueError(f"method.type={type} is no type of HF peft that changes layers; those are {', '.join(known)}")
+    in_front = [name for name, config in configs.items() if issubclass(config, PromptLearningConfig)]
+    if type in in_front:
+        raise ValueError(
+            f"method.type={type} puts vectors in front of the input, for which HF peft wraps the whole model; "
+            "take method=pt, spt, dept, prefix_embedding or prefix, which reach every family"
+        )
+    if type not in configs:
+        known = ", ".join(sorted(set(configs) - set(in_front)))
+        raise ValueError(f"method.type={type} is no type of HF peft that changes layers; those are {known}")
     return configs[type]
 
 
