@@ -95,6 +95,13 @@ class Attention:
         """Takes the change back."""
         del self.module.peft_cli_change
 
+    def lead(self, prompt: list[Tensor] | None) -> None:
+        """Makes every row read the key and value of `prompt`, each [1, heads, P, d_head], before its own.
+
+        An empty list is filled with what the module computes when it is called; None takes the prompt back.
+        """
+        self.module.peft_cli_prompt = prompt
+
 
 @dataclass(frozen=True)
 class Block:
@@ -118,21 +125,28 @@ def attend(
     position_bias: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention over what `Attention.change` made of the keys and values.
+    """Scaled dot-product attention over what `Attention.change` and `Attention.lead` made of the keys and values.
 
     Takes query [B, heads, T, d_head], key and value [B, kv_heads, T_kv, d_head]; returns [B, T, heads, d_head].
     Transformers calls it for every attention module of every family, with a mask that is added to the scores
     (https://huggingface.co/docs/transformers/attention_interface).
     """
     length, scaling = key.shape[2], query.shape[-1] ** -0.5 if scaling is None else scaling
+    if (prompt := vars(module).get("peft_cli_prompt")) == []:
+        prompt += [key, value]
+    elif prompt is not None:
+        key, value = (
+            torch.cat([p.expand(len(x), -1, -1, -1), x], dim=2) for p, x in zip(prompt, (key, value), strict=True)
+        )
+    behind = key.shape[2]
     if hasattr(module, "peft_cli_change"):
         key, value = module.peft_cli_change(key, value)
-    front = key.shape[2] - length
-    biases = [F.pad(b, (front, 0)) for b in (attention_mask, position_bias) if b is not None]
+    front = key.shape[2] - behind
+    biases = [F.pad(b, (key.shape[2] - length, 0)) for b in (attention_mask, position_bias) if b is not None]
     if hasattr(module, "peft_cli_sees"):
         sees = module.peft_cli_sees(query.shape[0], query.shape[2])
         hidden = torch.zeros_like(sees, dtype=query.dtype).masked_fill(~sees, torch.finfo(query.dtype).min)
-        biases.append(F.pad(hidden[:, None, :, None].expand(-1, -1, -1, front), (0, length)))
+        biases.append(F.pad(hidden[:, None, :, None].expand(-1, -1, -1, front), (0, behind)))
     gate = module.peft_cli_gate()[:, None, :, None].to(query.dtype) if hasattr(module, "peft_cli_gate") else None
     if gate is not None:
         query, key, value = torch.cat([query, gate * query], -1), apart(key, front), apart(value, front)
