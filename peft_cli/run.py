@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and
 
 def experiment(cfg: DictConfig, choices: dict[str, str]) -> None:
     """Runs what `cfg` asks for, unless its result is there already."""
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = with_sources(OmegaConf.to_container(cfg, resolve=True))
     folder = folder_of(config, choices)
     if folder.is_finished:
         print(f"finished already: {folder.path} (delete that folder to run it again)")
@@ -63,7 +63,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
-    sources = start_from(method, config["init_from"])
+    sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check([*data.train, *data.validation, *data.test])
     folder.open(config)
     tracker = Tracker(folder.path, config, **config["wandb"])
@@ -196,6 +196,16 @@ def set_seed(seed: NonNegativeInt) -> None:
     torch.manual_seed(seed)
 
 
+def with_sources(config: dict) -> dict:
+    """`config` with the run folders that a pattern in init_from stands for: which they are is part of what a run is."""
+    if config["init_from"] is None:
+        return config  # what follows imports torch
+    from peft_cli.transfer import found
+
+    check({"init_from": config["init_from"]}, found, "")
+    return config | {"init_from": found(config["init_from"])}
+
+
 def build(section: dict, **given: Any) -> Any:
     """What the `_target_` of a section of the configuration makes of the section's keys and of what is `given`."""
     arguments = {key: value for key, value in section.items() if key != "_target_"}
@@ -212,7 +222,7 @@ def check_all(config: dict) -> None:
 
     check({key: config[key] for key in ("shots", "data_seed", "test_limit")}, few_shot, "")
     check({"seed": config["seed"]}, set_seed, "")
-    check({"init_from": config["init_from"]}, start_from, "")
+    check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):

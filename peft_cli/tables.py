@@ -6,7 +6,7 @@ result -> Run -> Table (same data, backbone, shots, test set, metrics) -> Row (s
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -153,7 +153,21 @@ def settings(fields: Mapping) -> dict[str, str]:
     ignored = (*CANNOT_CHANGE_A_RESULT, *SEEDS, *SAME_IN_A_TABLE, *unused)
     sections = tuple(f"{name}." for name in ignored)
     config = under(fields, "config.").items()
-    return {key: json.dumps(value) for key, value in config if key not in ignored and not key.startswith(sections)}
+    found = {key: json.dumps(value) for key, value in config if key not in ignored and not key.startswith(sections)}
+    if sources := fields.get("sources"):
+        found["init_from"] = intermediate(sources)
+    return found
+
+
+def intermediate(sources: Sequence[Mapping]) -> str:
+    """What a run went on from, in words: "mini with all shots", or "2 runs of mini with 50 shots"."""
+    told = []
+    for source in sources:
+        shots = "all" if source["run"]["shots"] is None else source["run"]["shots"]
+        before = f" after {intermediate(source['sources'])}" if source["sources"] else ""
+        told.append(f"{source['run']['data']} with {shots} shots{before}")
+    counts = Counter(told)
+    return " and ".join(text if n == 1 else f"{n} runs of {text}" for text, n in counts.items())
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
