@@ -8,12 +8,21 @@ from statistics import fmean
 
 from rouge_score.rouge_scorer import RougeScorer
 
-NAMES = ("rouge1", "rouge2", "rougeL")
+from peft_cli.metrics import Score
+from peft_cli.metrics.protocols import Protocol
 
 
-def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[dict[str, float], str]:
+def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
     """F1 in percent with stemming: the best over an item's references, the plain mean over items."""
-    scorer = RougeScorer(NAMES, use_stemmer=True)
-    items = [scorer.score_multi(refs, text) for text, refs in zip(predictions, references, strict=True)]
-    values = {name: 100 * fmean(item[name].fmeasure for item in items) for name in NAMES}
-    return values, f"rouge-score|stemmer:yes|refs:best|mean:plain|version:{version('rouge-score')}"
+    return by_rouge_score(("rouge1", "rouge2", "rougeL"), predictions, references)
+
+
+def by_rouge_score(
+    names: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]
+) -> Score:
+    """The F1 in percent of rouge-score's `names`."""
+    scorer = RougeScorer(names, use_stemmer=True)
+    found = [scorer.score_multi(refs, text) for text, refs in zip(predictions, references, strict=True)]
+    items = {name: [100 * item[name].fmeasure for item in found] for name in names}
+    told = f"rouge-score|stemmer:yes|refs:best|mean:plain|version:{version('rouge-score')}"
+    return Score({name: fmean(values) for name, values in items.items()}, told, items)
