@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from peft_cli.backbone import Backbone
@@ -44,6 +45,7 @@ class Prediction:
     seconds: float  # all in all, without tokenising
 
 
+@torch.no_grad()
 def predict(
     backbone: Backbone,
     method: Method,
@@ -54,6 +56,7 @@ def predict(
     """The predicted text of every example; inputs of like length share a batch. `done` is told how many came out."""
     backbone.model.eval()
     method.eval()
+    backbone.kept = None  # of the last state that predicted
     rows = backbone.encode(examples)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)
     texts, start = [""] * len(rows), time.perf_counter()
