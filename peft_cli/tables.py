@@ -18,7 +18,7 @@ from peft_cli.results import CANNOT_CHANGE_A_RESULT, UNUSED_WITHOUT_SHOTS
 
 CONFIDENCE = 0.95
 SEEDS = ("seed", "data_seed")
-SAME_IN_A_TABLE = ("shots", "test_limit")
+SAME_IN_A_TABLE = ("shots", "test_limit", "protocol", "more_metrics")  # the last two: facts tell what was scored
 MACHINE = ("environment.device", "environment.threads")
 MORE_THAT_IS_READ = (
     "run.method",
@@ -122,6 +122,7 @@ def as_run(folder: Path, result: Any) -> Run:
     try:
         facts = {name: str(fields[f"config.{name}"]) for name in ("backbone.name", "test_limit")}
         facts["data.sha256.test"] = fields["data.sha256.test"][:12]
+        facts |= {name: str(fields[f"scored.{name}"]) for name in ("protocol",) if f"scored.{name}" in fields}
         facts |= {f"signatures.{name}": str(text) for name, text in sorted(under(fields, "signatures.").items())}
         costs = tuple((cost.take(fields), tuple(fields[name] for name in cost.within)) for cost in COSTS)
         run = Run(folder, fields, settings(fields), facts, costs)
@@ -231,6 +232,11 @@ def estimate(values: Sequence[float | None], digits: int = 1) -> str:
         return ABSENT
     mean, half = interval(values)
     return f"{mean:.{digits}f} ± {ABSENT if half is None else f'{half:.{digits}f}'}"
+
+
+def digits(values: Sequence[float | None]) -> int:
+    """How many digits after the point the scores of a column have: NIST and CIDEr are no percentages."""
+    return 1 if max((abs(value) for value in values if value is not None), default=0.0) >= 15 else 2
 
 
 def is_comparable(i: int, runs: Sequence[Run]) -> bool:

@@ -39,6 +39,12 @@ class Scores:
     examples: list[dict[str, float | None]]  # for each prediction; those of one input have the same
     items: dict  # the protocol's name, how many items were scored, and how many of them have how many references
 
+    def add(self, part: str, scores: Scores) -> None:
+        """Takes in the scores of a part of the items, with the part's name behind each."""
+        self.values.update({f"{key}_{part}": value for key, value in scores.values.items()})
+        self.reasons.update({f"{n}_{part}": why for n, why in scores.reasons.items() if self.reasons.get(n) != why})
+        self.items.setdefault("parts", {})[part] = scores.items
+
 
 @dataclass(frozen=True)
 class Items:
@@ -56,11 +62,13 @@ def score(
     protocol: str = "plain",
     sources: Sequence[str] | None = None,
     labels: Sequence[str] = (),
+    parts: Mapping[str, Sequence[int]] | None = None,
 ) -> Scores:
     """Every score of the metrics `names`; the first value of the first metric is the one that selects models.
 
     A name may bring an argument: "bertscore=<folder of a model>". `sources` are what a protocol that scores each input
-    once groups by; `labels` are the classes in the data set's own order.
+    once groups by; `labels` are the classes in the data set's own order. Each of `parts`, a name and the places of
+    its predictions, has scores of its own too, as in "bleu_seen".
     Raises ValueError for a metric or protocol that there is not.
     """
     if not len(predictions) == len(references) == len(predictions if sources is None else sources):
@@ -69,13 +77,18 @@ def score(
     items = prepare(predictions, references, rules, sources)
     found = {name.partition("=")[0]: compute(name, items, rules) for name in names}
     told = describe(items, rules)
-    return Scores(
+    scores = Scores(
         values={key: value for one in found.values() for key, value in one.values.items()},
         signatures={name: f"{one.signature}|{signature(told)}" for name, one in found.items()},
         reasons={name: one.reason for name, one in found.items() if one.reason},
         examples=[by_example(found, place) for place in items.places],
         items=told,
     )
+    for part, chosen in (parts or {}).items():
+        taken = ([side[i] for i in chosen] if side is not None else None for side in (predictions, references, sources))
+        picked = dict(zip(("predictions", "references", "sources"), taken, strict=True))
+        scores.add(part, score(names, protocol=protocol, labels=labels, **picked))
+    return scores
 
 
 def prepare(
@@ -137,19 +150,19 @@ def check_request(protocol: str | None, more_metrics: list[str]) -> None:
 
 
 def describe(items: Items, protocol: Protocol) -> dict:
-    """What was scored: protocol, number of items, and how many of them have how many references."""
+    """What was scored: protocol, number of items, and for each number of references how many items have so many."""
     counts = Counter(map(len, items.references))
     return {
         "protocol": protocol.name,
         "items": len(items.predictions),
         "unreferenced": items.places.count(None),
-        "references": {str(n): counts[n] for n in sorted(counts)},
+        "references": [[n, counts[n]] for n in sorted(counts)],
     }
 
 
 def signature(told: Mapping) -> str:
     """The part of a signature that all metrics share, such as "protocol:e2e|items:630|refs:1-45"."""
-    counts = [*told["references"]] or ["0"]
+    counts = [n for n, _ in told["references"]] or [0]
     span = counts[0] if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
     unreferenced = f"|unreferenced:{told['unreferenced']}" if told["unreferenced"] else ""
     return f"protocol:{told['protocol']}|items:{told['items']}|refs:{span}{unreferenced}"

@@ -23,7 +23,7 @@ def meteor(predictions: Sequence[str], references: Sequence[Sequence[str]], prot
     hyps, refs, words = split(predictions, references, protocol)
     several = [list(dict.fromkeys(map(" ".join, texts))) for texts in refs]
     most = max(map(len, several))
-    padded = [text for texts in several for text in texts + texts[:1] * (most - len(texts))]
+    padded = [text for texts in several for text in texts + [""] * (most - len(texts))]
     with TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("predictions", "references")]
         for path, texts in zip(paths, (map(" ".join, hyps), padded), strict=True):

@@ -8,4 +8,4 @@ def lines(text: str) -> str:
     return "\n".join(filter(None, map(one_line, text.split("\n"))))
 
 
-PROTOCOL = Protocol("xsum", metrics=("rouge", "rouge_lsum"), prediction=lines, reference=lines)
+PROTOCOL = Protocol("xsum", metrics=("rouge", "rougeLsum"), prediction=lines, reference=lines)

@@ -6,8 +6,9 @@ import re
 
 CLITICS = re.compile(r"(?<=\w)(n't|'(?:s|m|d|re|ve|ll))\b")
 WORDS = re.compile(
-    r"(?:n't|'(?:s|m|d|re|ve|ll))(?!\w)"  # what CLITICS cut off
-    r"|\d[\d.,]*\d|\w+(?:[-/.']\w+)*\.?(?<=\bst\.|\bdr\.|\bmr\.)|\w+(?:[-/.']\w+)*"
+    r"n't\b|'(?:s|m|d|re|ve|ll)\b"  # what CLITICS cut off
+    r"|\b(?:st|rd|dr|mr|mrs|ms|etc)\."  # abbreviations keep their point
+    r"|\w+(?:[-/.']\w+|(?<=\d),\d+)*"  # 20-25, 1,149.5 and family-friendly are one word each
     r"|[^\w\s]"
 )
 DROPPED = set("()[]{}\"'`.?!,:;-") | {"--", "..."}

@@ -9,6 +9,6 @@ from peft_cli.metrics.protocols import Protocol
 from peft_cli.metrics.rouge import by_rouge_score
 
 
-def rouge_lsum(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
+def rougeLsum(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
     """F1 in percent with stemming. Only the protocol xsum keeps lines; elsewhere this is ROUGE-L."""
     return by_rouge_score(("rougeLsum",), predictions, references)
