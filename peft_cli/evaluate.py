@@ -71,7 +71,11 @@ def predict(
 
 
 def score_all(
-    data: Data, examples: Sequence[Example], texts: Sequence[str], protocol: str | None, more_metrics: Sequence[str] = ()
+    data: Data,
+    examples: Sequence[Example],
+    texts: Sequence[str],
+    protocol: str | None,
+    more_metrics: Sequence[str] = (),
 ) -> Scores:
     """The scores of `texts` by the data set's metrics and `more_metrics`; None takes the data set's own protocol."""
     references, sources = ([getattr(example, side) for example in examples] for side in ("references", "source"))

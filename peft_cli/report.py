@@ -166,7 +166,8 @@ def markdown(table: Table, siblings: Sequence[Table]) -> str:
 def heading(table: Table, siblings: Sequence[Table]) -> str:
     """Data, backbone, shots, and as many facts as it takes to tell this table apart from its siblings."""
     alike = [sibling.facts for sibling in siblings]
-    told = [f"{table.data} · {table.backbone} · {'all' if table.shots is None else table.shots} shots"]
+    shots = f"{table.backbone} · {'all' if table.shots is None else table.shots} shots"
+    told = [f"{table.data} · {'other systems' if all(run.is_system for run in table.runs) else shots}"]
     for key, fact in table.facts.items():
         if key in differing(alike):
             common = set.intersection(*(set(facts.get(key, ABSENT).split("|")) for facts in alike))
@@ -178,10 +179,13 @@ def heading(table: Table, siblings: Sequence[Table]) -> str:
 
 def notes(table: Table, runs: Sequence[Run]) -> Iterator[str]:
     """What was measured, with what and on what."""
-    fields = [run.fields for run in runs]
-    for name, signature in under(table.facts, "signatures.").items():
+    signatures = {name: fact for run in runs for name, fact in under(run.facts, "signatures.").items()}
+    for name, signature in sorted(signatures.items()):
         yield f"{name}: `{signature}`"
-    yield from scored(fields)
+    yield from scored([run.fields for run in runs])
+    fields = [run.fields for run in runs if not run.is_system]
+    if not fields:
+        return
     repeated = len(table.runs) - len(runs)
     again = f"; {repeated} more with the settings and seeds of one of these left out" if repeated else ""
     yield f"runs: {len(runs)}{again}; ± is half the {CONFIDENCE:.0%} t-interval over seeds, absent with one run"

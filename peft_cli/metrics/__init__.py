@@ -66,7 +66,7 @@ def score(
 ) -> Scores:
     """Every score of the metrics `names`; the first value of the first metric is the one that selects models.
 
-    A name may bring an argument: "bertscore=<folder of a model>". `sources` are what a protocol that scores each input
+    A name may bring an argument: "bleurt=<folder of a model>". `sources` are what a protocol that scores each input
     once groups by; `labels` are the classes in the data set's own order. Each of `parts`, a name and the places of
     its predictions, has scores of its own too, as in "bleu_seen".
     Raises ValueError for a metric or protocol that there is not.
@@ -133,6 +133,8 @@ def find(name: str) -> tuple[Callable[..., Score], list[str]]:
         raise ValueError(
             f"{name} is not possible: write {plain}=<{needed[0]}>" if needed else f"{plain} takes no argument"
         )
+    if needed and not Path(argument.partition("@")[0]).is_dir():
+        raise ValueError(f"{name} is not possible: there is no folder {argument.partition('@')[0]}")
     return function, [argument] if argument else []
 
 

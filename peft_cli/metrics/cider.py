@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from peft_cli import __version__
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol
 from peft_cli.metrics.words import split
@@ -35,7 +36,9 @@ def cider(predictions: Sequence[str], references: Sequence[Sequence[str]], proto
     for hyp, several in zip(hyps, counted, strict=True):
         own = vector(count(hyp), rarity, common)
         items.append(10 * fmean(similarity(own, vector(ref, rarity, common)) for ref in several))
-    return Score({"cider": fmean(items)}, f"own|CIDEr-D|sigma:{SIGMA:g}|words:{words}", {"cider": items})
+    return Score(
+        {"cider": fmean(items)}, f"peft-cli:{__version__}|CIDEr-D|sigma:{SIGMA:g}|words:{words}", {"cider": items}
+    )
 
 
 def count(words: Sequence[str]) -> Counter:
@@ -56,6 +59,8 @@ def similarity(hyp: Vector, ref: Vector) -> float:
     """The mean over n of the cosine, clipped to the reference's weights and smaller where lengths differ."""
     total = 0.0
     for n in range(ORDER):
-        shared = sum(min(w, ref.weights[n][g]) * ref.weights[n][g] for g, w in hyp.weights[n].items() if g in ref.weights[n])
+        shared = sum(
+            min(w, ref.weights[n][g]) * ref.weights[n][g] for g, w in hyp.weights[n].items() if g in ref.weights[n]
+        )
         total += shared / (hyp.norms[n] * ref.norms[n]) if hyp.norms[n] and ref.norms[n] else shared
     return total / ORDER * math.exp(-((hyp.length - ref.length) ** 2) / (2 * SIGMA**2))

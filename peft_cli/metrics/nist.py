@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from sacrebleu.metrics import BLEU
 
+from peft_cli import __version__
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol, one_line
 
@@ -67,4 +68,5 @@ def grams(words: Sequence[str]) -> list[tuple[str, ...]]:
 
 def told(protocol: Protocol, length: str) -> str:
     """The signature; `length` says over what the references' length is a mean."""
-    return f"own|order:{ORDER}|case:{'lc' if protocol.lowercase else 'mixed'}|tok:{protocol.tokenizer}|length:{length}"
+    case = "lc" if protocol.lowercase else "mixed"
+    return f"peft-cli:{__version__}|order:{ORDER}|case:{case}|tok:{protocol.tokenizer}|length:{length}"

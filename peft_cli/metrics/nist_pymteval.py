@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from peft_cli.metrics import Score
-from peft_cli.metrics.nist import ORDER, told, tokenize, weigh
+from peft_cli.metrics.nist import ORDER, tokenize, told, weigh
 from peft_cli.metrics.protocols import Protocol
 
 
@@ -19,5 +19,7 @@ def nist_pymteval(predictions: Sequence[str], references: Sequence[Sequence[str]
     length = sum(sum(map(len, several)) / len(several) for several in refs)
     n_grams = [sum(max(1, len(hyp)) - n for hyp in hyps) for n in range(ORDER)]
     if 0 in n_grams:
-        return Score({"nist_pymteval": None}, told(protocol, "items"), reason="predictions so short that it divides by 0")
+        return Score(
+            {"nist_pymteval": None}, told(protocol, "items"), reason="predictions so short that it divides by 0"
+        )
     return Score({"nist_pymteval": weigh(hyps, refs, n_grams, n_grams[0] / length)}, told(protocol, "items"))

@@ -17,9 +17,7 @@ def pearson(predictions: Sequence[str], references: Sequence[Sequence[str]], pro
     return correlate("pearson", pearsonr, predictions, references)
 
 
-def correlate(
-    name: str, function: Callable, predictions: Sequence[str], references: Sequence[Sequence[str]]
-) -> Score:
+def correlate(name: str, function: Callable, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
     """A correlation of scipy's times 100; undefined where a text is no number or all numbers of a side are alike."""
     signature = f"scipy|version:{scipy.__version__}"
     sides = {"predictions": list(map(number, predictions)), "references": [number(refs[0]) for refs in references]}

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
+from peft_cli import __version__
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol
 from peft_cli.metrics.words import split
@@ -17,7 +18,7 @@ def rouge_l(predictions: Sequence[str], references: Sequence[Sequence[str]], pro
     """The mean over items in percent, of the best precision and the best recall over the references, taken apart."""
     hyps, refs, words = split(predictions, references, protocol)
     items = [100 * best(hyp, several) for hyp, several in zip(hyps, refs, strict=True)]
-    return Score({"rouge_l": fmean(items)}, f"own|beta:{BETA}|words:{words}", {"rouge_l": items})
+    return Score({"rouge_l": fmean(items)}, f"peft-cli:{__version__}|beta:{BETA}|words:{words}", {"rouge_l": items})
 
 
 def best(hyp: Sequence[str], refs: Sequence[Sequence[str]]) -> float:

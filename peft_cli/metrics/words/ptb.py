@@ -20,5 +20,7 @@ def ptb(texts: Sequence[str]) -> list[list[str]]:
     printed = java("-cp", JAR, program, "-preserveLines", "-lowerCase", text=lines).split("\n")[:-1]
     if len(printed) != len(once):
         raise RuntimeError(f"{program} made {len(printed)} lines of {len(once)}")
-    words = {text: [w for w in line.split(" ") if w and w not in DROPPED] for text, line in zip(once, printed, strict=True)}
+    words = {
+        text: [w for w in line.split(" ") if w and w not in DROPPED] for text, line in zip(once, printed, strict=True)
+    }
     return [words.get(text, []) for text in texts]
