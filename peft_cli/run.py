@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import subprocess
 import time
@@ -112,8 +111,7 @@ def fit(
     def metric(examples: Sequence[Example]) -> float:
         texts = predict(backbone, method, examples, decoding).texts
         first = replace(data, metrics=data.metrics[:1])
-        value = next(iter(score_all(first, examples, texts, config["protocol"]).values.values()))
-        return -math.inf if value is None else value
+        return score_all(first, examples, texts, config["protocol"]).selects
 
     with progress("train", recipe.steps) as done:
 

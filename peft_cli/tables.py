@@ -135,7 +135,8 @@ def as_run(folder: Path, result: Any) -> Run:
         names = () if is_system else ("backbone.name", "test_limit")
         facts = {name: str(fields[f"config.{name}"]) for name in names}
         facts["data.sha256.test"] = fields["data.sha256.test"][:12]
-        facts |= {name: str(fields[f"scored.{name}"]) for name in ("protocol",) if f"scored.{name}" in fields}
+        if "scored.protocol" in fields:
+            facts["protocol"] = fields["scored.protocol"]
         facts |= {f"signatures.{name}": str(text) for name, text in sorted(under(fields, "signatures.").items())}
         if is_system:
             return Run(folder, fields, {}, facts, ((None, ()),) * len(COSTS))

@@ -1,5 +1,6 @@
 """What holds for every metric. METEOR's program, which starts in seconds, has its own tests."""
 
+import math
 import subprocess
 import sys
 import time
@@ -91,6 +92,21 @@ def test_a_part_has_the_scores_that_it_has_alone():
 def test_a_metric_that_there_is_not_is_one_sentence(names, sentence):
     with pytest.raises(ValueError, match=sentence):
         score(names, TEXTS, REFERENCES)
+
+
+def test_the_first_metric_selects():
+    scores = score(["rougeL", "bleu"], TEXTS, REFERENCES)
+    assert scores.selects == scores.values["rougeL"]
+
+
+@pytest.mark.parametrize("name", ["ter", "ter_pyter"])
+def test_of_errors_the_lower_one_selects(name):
+    scores = score([name], TEXTS, REFERENCES)
+    assert scores.selects == -scores.values[name] < 0
+
+
+def test_an_undefined_score_selects_nothing():
+    assert score(["pearson"], TEXTS, REFERENCES, "glue").selects == -math.inf
 
 
 def test_unequal_numbers_of_texts_and_references_are_refused():
