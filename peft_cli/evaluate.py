@@ -10,8 +10,9 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from peft_cli.backbone import Backbone
-from peft_cli.data import Example
+from peft_cli.data import Data, Example
 from peft_cli.method import Method
+from peft_cli.metrics import Scores, score
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,16 @@ def predict(
             texts[j] = text
         done(len(chosen))
     return Prediction(texts, time.perf_counter() - start)
+
+
+def score_all(
+    data: Data,
+    examples: Sequence[Example],
+    texts: Sequence[str],
+    protocol: str | None,
+    more_metrics: Sequence[str] = (),
+) -> Scores:
+    """The scores of `texts` by the data set's metrics and `more_metrics`; None takes the data set's own protocol."""
+    references, sources = ([getattr(example, side) for example in examples] for side in ("references", "source"))
+    names = [*data.metrics, *more_metrics]
+    return score(names, texts, references, protocol or data.protocol, sources, data.labels)

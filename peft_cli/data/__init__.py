@@ -31,6 +31,7 @@ class Data:
     test: Sequence[Example]
     metrics: tuple[str, ...]
     labels: tuple[str, ...] = ()  # the classes; empty where the target is free text
+    protocol: str = "plain"  # the rules of scoring: a file of peft_cli/metrics/protocols
 
 
 def few_shot(

@@ -23,7 +23,8 @@ def load(root: str) -> Data:
         train=[Example(f"train-{i}", linearise(mr), (ref,)) for i, (mr, ref) in enumerate(train)],
         validation=group(validation, "validation"),
         test=group(test, "test"),
-        metrics=("bleu", "rouge"),
+        metrics=("bleu", "nist", "meteor", "rouge_l", "cider"),
+        protocol="e2e",
     )
 
 
