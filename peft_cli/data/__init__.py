@@ -81,10 +81,11 @@ def published(data: Data, shots: int | None, data_seed: int) -> tuple[Sequence[E
 
 def draw_train(data: Data, shots: int | None, draw: str, seed: str) -> Sequence[Example]:
     """The training examples of a run."""
-    if shots is None:
+    if shots is None and data.train:
         return data.train
-    if shots > len(data.train):
-        raise ValueError(f"shots={shots} asks for more than the {len(data.train)} training examples there are")
+    if shots is None or shots > len(data.train):
+        asked = "null" if shots is None else shots
+        raise ValueError(f"shots={asked} asks for more than the {len(data.train)} training examples there are")
     if draw == "any":
         return shuffled(data.train, seed)[:shots]
     classes = by_class(data, data.train)

@@ -118,7 +118,7 @@ class Reading:
 
 def load(
     root: str,
-    train: str,
+    train: str | None,
     validation: str | None,
     test: str | None,
     source: str,

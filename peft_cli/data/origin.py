@@ -47,7 +47,7 @@ def from_hub(hub: Mapping[str, str]) -> dict[str, list[dict]]:
     """The rows of each split, by `datasets`, which keeps them in its cache.
 
     `hub` has a path, and where it is needed the name of a configuration, a folder of the hub's parquet copy (data_dir)
-    and the hub's own names of the splits (validation: dev). A class's number becomes text, as in the files.
+    and the hub's own names of the splits (test: validation_matched). A class's number becomes text, as in the files.
     Raises ValueError where the data set cannot be had.
     """
     import datasets

@@ -24,7 +24,7 @@ def split_up(split: Split, train: Sequence[Example], validation: Sequence[Exampl
     tests on 2,000 training examples and validates on 1,000. Raises ValueError where a rule lacks what it needs.
     """
     if split == "official":
-        return need(split, "training", train), validation, need(split, "labelled test", test)
+        return train, validation, need(split, "labelled test", test)
     if split == "halves":
         first, second = part(need(split, "validation", validation), len(validation) // 2)
         return need(split, "training", train), first, second

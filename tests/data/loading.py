@@ -38,8 +38,8 @@ AT_HAND: dict[str, tuple[str, list[str]]] = {
     "sst5": ("sentence_classification/SST-5", []),
     "scitail": (
         "scitail",
-        ["train=test.jsonl", "validation=null", "test=null", "split=holdout", "classes=[entailment,not_entailment]",
-         "rows=null"],
+        ["train=null", "validation=null", "test=test.jsonl", "classes=[entailment,not_entailment]",
+         "rows={test: 2126}"],
     ),
 }  # fmt: skip
 # data set -> its folder below SHARED, and what has to be said since that has samples of it
