@@ -35,7 +35,8 @@ def make_regressor() -> Backbone:
     torch.manual_seed(0)
     model = auto.from_config(config, attn_implementation=IMPLEMENTATION)
     for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.3)
+        if p.ndim > 1:
+            torch.nn.init.normal_(p, std=0.3)
     return Backbone(model, make_tokenizer("roberta"), is_number=True, max_source_tokens=24)
 
 

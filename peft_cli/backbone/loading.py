@@ -51,7 +51,9 @@ def load(
     check_family(config, name, dtype, bool(labels) or is_number)
     options = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
     if not FAMILIES[config.model_type].generates:
-        options["num_labels"] = 1 if is_number else len(labels)
+        # A head that the checkpoint has for another number of classes is replaced; the report about it is no news.
+        options |= {"num_labels": 1 if is_number else len(labels), "ignore_mismatched_sizes": True}
+        logging.set_verbosity_error()
     model = read(model_class(config), place, name, **options)
     tokenizer = read(AutoTokenizer, place, name)
     return Backbone(model.to(device), tokenizer, labels, separator, max_source_tokens, max_target_tokens, is_number)

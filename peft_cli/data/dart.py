@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from peft_cli.data import Data
-from peft_cli.data.origin import SPLITS, check_counts, from_hub, locate, notes, told
-from peft_cli.data.rows import open_bytes
-from peft_cli.data.triples import Entry, inputs, pairs
+from peft_cli.data.reading.origin import SPLITS, check_counts, from_hub, locate, notes, told
+from peft_cli.data.reading.rows import open_bytes
+from peft_cli.data.reading.triples import Entry, inputs, pairs
 
 WHERE = "https://github.com/Yale-LILY/dart (data/v1.1.1)"
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from peft_cli.data import Data, Example
-from peft_cli.data.origin import SPLITS, check_counts, from_hub, locate, notes, told
-from peft_cli.data.rows import read
+from peft_cli.data.reading.origin import SPLITS, check_counts, from_hub, locate, notes, told
+from peft_cli.data.reading.rows import read
 
 FILES = ("trainset.csv", "devset.csv", "testset_w_refs.csv")  # of the official release
 NAMES = {"eatType": "Type", "priceRange": "price", "familyFriendly": "family friendly"}  # as Li and Liang write them

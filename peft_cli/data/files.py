@@ -10,9 +10,9 @@ from string import Formatter
 
 from peft_cli.check import resolve
 from peft_cli.data import Data, Example
-from peft_cli.data.origin import SPLITS, check_counts, find, from_hub, locate, notes, told
-from peft_cli.data.rows import SUFFIXES, Row, read, suffix
-from peft_cli.data.splits import Split, split_up
+from peft_cli.data.reading.origin import SPLITS, check_counts, find, from_hub, locate, notes, told
+from peft_cli.data.reading.rows import SUFFIXES, Row, read, suffix
+from peft_cli.data.reading.splits import Split, split_up
 
 SHOWN = 10  # of the sentences about skipped lines, in a result
 
@@ -143,29 +143,45 @@ def load(
 
     Raises ValueError for a file that is absent, has other counts than were published, or has a line that is no example.
     """
-    if classes and len(classes) != len(labels or ()):
-        raise ValueError(f"data.labels has {len(labels or ())} texts for the {len(classes)} data.classes")
-    check_template(source)
+    check_texts(source, labels, classes)
     reshape = resolve(flatten) if flatten else None
     reading = Reading(
         source, target, labels, classes, scale, columns, rename or {}, encoding, reshape, allow_empty, skip_bad_lines
-    )  # fmt: skip
-    described = {"metrics": tuple(metrics), "protocol": protocol, "labels": tuple(labels or ())}
-    described |= {"scale": tuple(scale) if scale else None}
+    )
     if split == "lmbff":
-        parts = k_shot(Path(root), test, replace(reading, encoding="utf-8"))
-        return Data(**parts, **described, notes=notes("files", None) | reading.told())
-    files = {name: file for name, file in zip(SPLITS, (train, validation, test), strict=True) if file}
-    check_suffixes(files, has_labels=bool(labels))
+        origin, parts = "files", k_shot(Path(root), test, replace(reading, encoding="utf-8"))
+    else:
+        files = {name: file for name, file in zip(SPLITS, (train, validation, test), strict=True) if file}
+        origin, found = read_all(root, files, reading, rows, hub, where)
+        parts = dict(zip(SPLITS, split_up(split, *(found.get(name, []) for name in SPLITS)), strict=True))
+    return Data(
+        **parts,
+        metrics=tuple(metrics),
+        labels=tuple(labels or ()),
+        scale=tuple(scale) if scale else None,
+        protocol=protocol,
+        notes=notes(origin, rows) | reading.told(),
+    )
+
+
+def read_all(
+    root: str,
+    files: Mapping[str, str],
+    reading: Reading,
+    rows: Mapping[str, int] | None,
+    hub: Mapping[str, str] | None,
+    where: str | None,
+) -> tuple[str, dict[str, list[Example]]]:
+    """Where the examples came from, and those of each split, held against the published counts."""
+    check_suffixes(files, has_labels=bool(reading.labels))
     paths = locate(root, list(files.values()), where, hub)
     if paths:
-        parts = {name: reading.of_file(path, name) for name, path in zip(files, paths, strict=True)}
+        found = {name: reading.of_file(path, name) for name, path in zip(files, paths, strict=True)}
     else:
-        parts = {name: reading.of_hub(part, name) for name, part in from_hub(hub).items() if name in files}
-    origin = f"data.root={root}" if paths else told(hub)
-    check_counts({name: len(part) for name, part in parts.items()}, rows, origin, where)
-    three = split_up(split, *(parts.get(name, []) for name in SPLITS))
-    return Data(*three, **described, notes=notes("files" if paths else told(hub), rows) | reading.told())
+        found = {name: reading.of_hub(part, name) for name, part in from_hub(hub).items() if name in files}
+    counts = {name: len(part) for name, part in found.items()}
+    check_counts(counts, rows, f"data.root={root}" if paths else told(hub), where)
+    return "files" if paths else told(hub), found
 
 
 def k_shot(root: Path, test: str | None, reading: Reading) -> dict:
@@ -200,14 +216,16 @@ def one(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def check_template(source: str) -> None:
-    """Raises ValueError for a template that cannot be filled in."""
+def check_texts(source: str, labels: Sequence[str] | None, classes: Sequence[str] | None) -> None:
+    """Raises ValueError for a template that cannot be filled in, and for classes without a text each."""
     try:
         list(Formatter().parse(source))
     except ValueError as error:
         raise ValueError(
             f"data.source={source!r} is no column and no template such as 'text: {{text}}' ({error})"
         ) from None
+    if classes and len(classes) != len(labels or ()):
+        raise ValueError(f"data.labels has {len(labels or ())} texts for the {len(classes)} data.classes")
 
 
 def check_suffixes(files: Mapping[str, str], has_labels: bool) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from peft_cli.data import Data
-from peft_cli.data.origin import SPLITS, check_counts, from_hub, locate, notes, told
-from peft_cli.data.rows import open_bytes
-from peft_cli.data.triples import Entry, inputs, pairs
+from peft_cli.data.reading.origin import SPLITS, check_counts, from_hub, locate, notes, told
+from peft_cli.data.reading.rows import open_bytes
+from peft_cli.data.reading.triples import Entry, inputs, pairs
 
 FILES = ("train.json", "dev.json", "test.json")
 WHERE = "https://github.com/XiangLi1999/PrefixTuning (data/webnlg_challenge_2017)"

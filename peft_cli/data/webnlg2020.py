@@ -8,9 +8,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from peft_cli.data import Data
-from peft_cli.data.origin import check_counts, from_hub, locate, notes, told
-from peft_cli.data.rows import open_bytes
-from peft_cli.data.triples import Entry, inputs, pairs
+from peft_cli.data.reading.origin import check_counts, from_hub, locate, notes, told
+from peft_cli.data.reading.rows import open_bytes
+from peft_cli.data.reading.triples import Entry, inputs, pairs
 
 TEST = "rdf-to-text-generation-test-data-with-refs-en"
 FILES = (  # one of each folder; the counts tell whether all are there

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from peft_cli.data import Data, Example
-from peft_cli.data.origin import SPLITS, check_counts, find, from_hub, locate, notes, told
-from peft_cli.data.rows import open_bytes, read
+from peft_cli.data.reading.origin import SPLITS, check_counts, find, from_hub, locate, notes, told
+from peft_cli.data.reading.rows import open_bytes, read
 
 OFFICIAL = "XSum-TRAINING-DEV-TEST-SPLIT-90-5-5.json"  # the ids of each split; checked where it lies in data.root
 WHERE = "https://huggingface.co/datasets/EdinburghNLP/xsum, or https://github.com/EdinburghNLP/XSum"

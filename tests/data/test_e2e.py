@@ -15,20 +15,24 @@ def test_a_meaning_representation_becomes_one_line():
     assert linearise(mr) == expected
 
 
+@pytest.fixture(scope="module")
+def data():
+    return load_data(*arguments("e2e"))
+
+
 @needs_files
-def test_the_official_files_have_their_official_counts():
-    data = load_data(*arguments("e2e"))
+def test_the_official_files_have_their_official_counts(data):
     assert [len(data.train), len(data.validation), len(data.test)] == [42061, 547, 630]
     assert [sum(len(e.references) for e in split) for split in (data.validation, data.test)] == [4672, 4693]
     assert data.protocol == "e2e" and data.notes["checked_rows"]["train"] == 42061
 
 
 @needs_files
-def test_sources_are_those_of_prefix_tunings_own_file():
+def test_sources_are_those_of_prefix_tunings_own_file(data):
     lines = (ROOT / "prefix_tuning_format" / "src1_test.txt").read_text(encoding="utf-8").splitlines()
     # their values are tokenised, as "£ 20"
     theirs = {" ".join(line.split("||")[0].split()).replace("£ ", "£").replace("20 - 25", "20-25") for line in lines}
-    assert theirs == {example.source for example in load_data(*arguments("e2e")).test}
+    assert theirs == {example.source for example in data.test}
 
 
 def test_missing_files_say_where_to_get_them(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peft_cli.data.rows import Row, read
+from peft_cli.data.reading.rows import Row, read
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=30)
 LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r\n\t"), max_size=30)

@@ -104,21 +104,22 @@ def csv_rows(
                 refuse(f"{path}, line {number}: byte {error.object[error.start]:#x} is no {encoding}")
                 yield "\n"
 
-    def records() -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(texts(), strict=True)
-        while True:
-            number = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                refuse(f"{path}, line {number}: no csv ({error})")
-                continue
-            if cells:
-                yield number, cells
+    return named(path, records(csv.reader(texts(), strict=True), path, refuse), columns, refuse)
 
-    return named(path, records(), columns, refuse)
+
+def records(reader: Iterator, path: Path, refuse: Callable[[str], None]) -> Iterator[tuple[int, list[str]]]:
+    """The records of a csv reader that are not blank, with the number of their first line."""
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            refuse(f"{path}, line {number}: no csv ({error})")
+            continue
+        if cells:
+            yield number, cells
 
 
 def named(

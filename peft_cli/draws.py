@@ -1,6 +1,6 @@
 """Which examples the few-shot draws of a data set have: experiments/draws.json, so that others can draw the same.
 
-    python -m peft_cli.data.manifest experiments/draws.json e2e=data/e2e webnlg=data/webnlg dart=62659,2768
+    python -m peft_cli.draws experiments/draws.json e2e=data/e2e webnlg=data/webnlg dart=62659,2768
 
 A data set is given by its `data.root`, or where its files are not at hand by the numbers of its training and
 validation examples, which are all that a draw depends on; the checksum of the texts is then null.

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peft_cli.data.triples import Entry, inputs, linearise, pairs
+from peft_cli.data.reading.triples import Entry, inputs, linearise, pairs
 
 PART = st.text(st.characters(exclude_characters=":|", exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 TRIPLES = st.lists(st.tuples(PART, PART, PART), min_size=1, max_size=5)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from peft_cli.data import Example
-from peft_cli.data.splits import split_up
+from peft_cli.data.reading.splits import split_up
 
 
 def some(name: str, count: int) -> list[Example]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from peft_cli.data.manifest import SHOTS, data_of, draws, ids_checksum, main
+from peft_cli.draws import SHOTS, data_of, draws, ids_checksum, main
 from tests.data.loading import SHARED
 
-PUBLISHED = json.loads((Path(__file__).parents[2] / "experiments" / "draws.json").read_text())
+PUBLISHED = json.loads((Path(__file__).parents[1] / "experiments" / "draws.json").read_text())
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -1,6 +1,6 @@
 import json
 
-from peft_cli.data.superglue import multirc, wsc
+from peft_cli.data.reading.superglue import multirc, wsc
 from tests.data.loading import load_data
 
 
