@@ -178,7 +178,7 @@ def read_all(
     if paths:
         found = {name: reading.of_file(path, name) for name, path in zip(files, paths, strict=True)}
     else:
-        found = {name: reading.of_hub(part, name) for name, part in from_hub(hub).items() if name in files}
+        found = {name: reading.of_hub(part, name) for name, part in from_hub(hub, files).items()}
     counts = {name: len(part) for name, part in found.items()}
     check_counts(counts, rows, f"data.root={root}" if paths else told(hub), where)
     return "files" if paths else told(hub), found

@@ -46,7 +46,7 @@ def load(
         parts = {name: of_file(path) for name, path in zip(files, paths, strict=True)}
         check_ids(parts, Path(root))
     else:
-        parts = {name: part for name, part in from_hub(hub).items() if name in files}
+        parts = from_hub(hub, files)
     check_counts({name: len(part) for name, part in parts.items()}, rows, f"data.root={root}", WHERE)
     if split != "official":
         trains, tests = SIDES[split]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from peft_cli import hub as hub_at
@@ -28,6 +28,10 @@ def locate(root: str, names: Sequence[str], where: str | None, hub: Mapping[str,
         return paths
     absent = f"data.root={root} has no {', '.join(missing)}"
     advice = f"get the files from {where} and say data.root=<their folder>" if where else "say data.root=<their folder>"
+    if hub is not None and "path" not in hub:
+        raise ValueError(
+            "data.hub has no path; it has to have the data set's id, as in {path: nyu-mll/glue, name: cola}"
+        )
     if hub is None or len(missing) < len(names):
         raise ValueError(f"{absent}; {advice}")
     if not Path(hub["path"]).is_dir() and not hub_at.answers() and not is_cached(hub):
@@ -43,8 +47,8 @@ def is_cached(hub: Mapping[str, str]) -> bool:
     return folder.is_dir()
 
 
-def from_hub(hub: Mapping[str, str]) -> dict[str, list[dict]]:
-    """The rows of each split, by `datasets`, which keeps them in its cache.
+def from_hub(hub: Mapping[str, str], splits: Iterable[str] = SPLITS) -> dict[str, list[dict]]:
+    """The rows of each of `splits`, by `datasets`, which keeps them in its cache.
 
     `hub` has a path, and where it is needed the name of a configuration, a folder of the hub's parquet copy (data_dir)
     and the hub's own names of the splits (test: validation_matched). A class's number becomes text, as in the files.
@@ -60,10 +64,14 @@ def from_hub(hub: Mapping[str, str]) -> dict[str, list[dict]]:
         options["revision"] = CONVERTED
     try:
         loaded = datasets.load_dataset(**options)
-        return {split: loaded[hub.get(split, split)].to_list() for split in SPLITS if hub.get(split, split) in loaded}
-    except Exception as error:  # whatever breaks in between: the request cannot be met, and the sentence says why
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(". ")
         raise ValueError(f"{told(hub)} cannot be had from the Hugging Face hub ({reason})") from error
+    names = {split: hub.get(split, split) for split in splits}
+    missing = [name for name in names.values() if name not in loaded]
+    if missing:
+        raise ValueError(f"{told(hub)} has no split {missing[0]} on the Hugging Face hub; it has {', '.join(loaded)}")
+    return {split: loaded[name].to_list() for split, name in names.items()}
 
 
 def told(hub: Mapping[str, str]) -> str:

@@ -123,6 +123,12 @@ def test_the_hubs_dart_has_a_list_for_each_field(tmp_path):
     assert data.train[1].source == "A : b_c : D" and data.test[0].references == ("One.", "Two.")
 
 
+def test_a_split_that_the_hub_has_not_is_named(tmp_path):
+    publish(tmp_path / "hub", train=[{"sentence": "a", "label": 1}])
+    with pytest.raises(ValueError, match="has no split validation on the Hugging Face hub; it has train"):
+        load_data("data=cola", f"data.root={tmp_path}", f"data.hub={{path: {tmp_path / 'hub'}, name: default}}")
+
+
 def test_what_the_hub_cannot_give_is_one_sentence(tmp_path):
     (tmp_path / "hub").mkdir()
     with pytest.raises(ValueError, match="cannot be had from the Hugging Face hub"):
