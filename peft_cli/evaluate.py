@@ -50,6 +50,7 @@ class Prediction:
     seconds: float  # all in all, without tokenising
 
 
+@torch.no_grad()
 def predict(
     backbone: Backbone,
     method: Method,
@@ -64,6 +65,7 @@ def predict(
     """
     backbone.model.eval()
     method.eval()
+    backbone.kept = None  # of the last state that predicted
     rows = backbone.encode(examples)
     ranks = backbone.family.generates and backbone.encoder.labels and decoding.classes == "rank"
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)

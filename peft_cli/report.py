@@ -36,6 +36,7 @@ from peft_cli.tables import (
 )
 
 FINISHED, FAILED, INTERRUPTED = "result.json", "error.json", "log.jsonl"  # the first of these tells a folder's state
+VALIDATED = {f"training.best_validation_{name}": f"validation {name}" for name in ("loss", "metric")}
 TOO_LONG_FOR_A_CELL = ("data.train_ids", "data.validation_ids")
 
 
@@ -145,13 +146,16 @@ def markdown(table: Table, siblings: Sequence[Table]) -> str:
     made = rows(table.runs)
     runs = [run for row in made for run in row.runs]
     scores = list(dict.fromkeys(name for run in runs for name in run.fields if name.startswith("scores.")))
+    validated = [name for name in VALIDATED if any(run.fields.get(name) is not None for run in runs)]
     shown = [i for i in range(len(COSTS)) if is_comparable(i, runs)]
     lines = []
     for row, label in zip(made, labels(made), strict=True):
         estimates = [estimate([run.fields.get(name) for run in row.runs]) for name in scores]
         costs = [ABSENT if row.cost(i) is None else COSTS[i].write(row.cost(i)) for i in shown]
-        lines.append([label, len(row.runs), *estimates, *costs])
-    headers = ["method", "runs", *(name.removeprefix("scores.") for name in scores), *(COSTS[i].title for i in shown)]
+        chosen_by = [estimate([run.fields.get(name) for run in row.runs], digits=2) for name in validated]
+        lines.append([label, len(row.runs), *estimates, *chosen_by, *costs])
+    scored = [name.removeprefix("scores.") for name in scores]
+    headers = ["method", "runs", *scored, *(VALIDATED[name] for name in validated), *(COSTS[i].title for i in shown)]
     align = ["left", *["right"] * (len(headers) - 1)]
     body = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
     return f"## {heading(table, siblings)}\n\n{body}\n\n" + "\n".join(f"- {note}" for note in notes(table, runs))

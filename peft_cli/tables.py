@@ -225,12 +225,12 @@ def interval(values: Sequence[float]) -> tuple[float, float | None]:
     return fmean(values), quantile(n) * stdev(values) / n**0.5 if n > 1 else None
 
 
-def estimate(values: Sequence[float | None]) -> str:
+def estimate(values: Sequence[float | None], digits: int = 1) -> str:
     """A score over the runs of a row, as in "52.1 ± 1.3"; absent where a run has none."""
     if None in values:
         return ABSENT
     mean, half = interval(values)
-    return f"{mean:.1f} ± {ABSENT if half is None else f'{half:.1f}'}"
+    return f"{mean:.{digits}f} ± {ABSENT if half is None else f'{half:.{digits}f}'}"
 
 
 def is_comparable(i: int, runs: Sequence[Run]) -> bool:

@@ -1,4 +1,4 @@
-"""Predicting classes and numbers, on backbones that write text and on those with a head."""
+"""Predicting texts, classes and numbers, on backbones that write text and on those with a head."""
 
 import pytest
 import torch
@@ -13,11 +13,12 @@ from peft_cli.method.ft import FT
 from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
 from peft_cli.train import summed_loss
-from tests.conftest import CONFIGS, EXAMPLES, make_backbone, make_tokenizer
+from tests.conftest import CONFIGS, EXAMPLES, examples_for, make_backbone, make_tokenizer
 
 LABELS = ("good food", "bad", "great place in area")  # of one, two and four tokens
 OPTIONS = {"beams": 1, "length_penalty": 1.0, "max_new_tokens": 6, "min_new_tokens": 0, "no_repeat_ngram": 0}
 DECODING = Decoding(**OPTIONS, batch_size=2)
+BEAM = Decoding(**OPTIONS | {"beams": 2, "max_new_tokens": 5}, batch_size=2)
 WRITERS = ["gpt2", "llama", "bart", "t5"]
 SHOWN = [Example(str(i), e.source, (LABELS[i % 3],)) for i, e in enumerate(EXAMPLES * 2)]
 
@@ -137,3 +138,31 @@ def test_scores_of_the_parts_of_a_test_set_stand_beside_those_of_all():
     scores, signatures = score_all(data, shown, ["yes", "no", "yes", "yes"])
     assert scores == {"accuracy": 75.0, "accuracy_seen": 100.0, "accuracy_unseen": 50.0}
     assert set(signatures) == {"accuracy"}
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_decoder_runs_the_prompt_once_for_all_batches_and_again_when_it_changed(family):
+    backbone = make_backbone(family)
+    method = PT(backbone, length=7, init="random", text=None, lr=0.1)
+    lengths = []
+
+    def count(module, args, kwargs):
+        embeds = kwargs.get("inputs_embeds")
+        lengths.append(0 if embeds is None else embeds.shape[1])
+
+    backbone.model.base_model.register_forward_pre_hook(count, with_kwargs=True)
+    examples = examples_for(backbone) * 3
+    first = predict(backbone, method, examples, BEAM).texts
+    assert lengths.count(7) == 1 and len(first) == len(examples)
+    with torch.no_grad():
+        method.prompt += 1
+    predict(backbone, method, examples, BEAM)
+    assert lengths.count(7) == 2
+
+
+def test_predictions_come_in_the_order_of_the_examples():
+    backbone = make_backbone("gpt2")
+    method = PT(backbone, length=7, init="random", text=None, lr=0.1)
+    examples = examples_for(backbone)
+    together = predict(backbone, method, examples, BEAM).texts
+    assert together == [predict(backbone, method, [example], BEAM).texts[0] for example in examples]

@@ -1,4 +1,5 @@
 import contextlib
+import json
 from unittest import mock
 
 import torch
@@ -47,7 +48,7 @@ def test_the_rate_rises_stays_and_falls():
     assert rates[0] == 0.5 and rates[50] == 1.0 and 0 < rates[-1] < 0.05
 
 
-def test_the_command_writes_a_backbone_that_loads(tmp_path, monkeypatch):
+def test_the_command_writes_a_backbone_that_loads_and_can_be_judged(tmp_path, monkeypatch, capsys):
     corpus = tmp_path / "books.txt"
     words = [word + ending for word in WORDS for ending in "abcdef"]
     corpus.write_text("\n".join([*BOOKS, *(" ".join(words[i : i + 20]) for i in range(0, len(words), 20))]))
@@ -56,12 +57,17 @@ def test_the_command_writes_a_backbone_that_loads(tmp_path, monkeypatch):
     small = {"TOKENIZER_PARAGRAPHS": 100, "TOKENIZER_DOCUMENTS": 200}
     with mock.patch.multiple(architectures, **small), mock.patch.object(objectives, "HELD_OUT_ROWS", 1):
         pretraining.main()
+        monkeypatch.setattr("sys.argv", ["pretrain", *arguments, "judge=true"])
+        pretraining.main()
     from peft_cli.backbone import load
 
     backbone = load((), str(tmp_path / "out"), "fp32", "cpu", None, 64, 16)
     card = (tmp_path / "out" / "README.md").read_text()
     assert backbone.config.model_type == "t5" and "perplexity" in card and (tmp_path / "out" / "curve.png").exists()
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
+    judged = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines() if " nats " in line)
+    written = json.loads((tmp_path / "out" / "log.json").read_text())["held_out"]
+    assert all(abs(float(judged[key]) - written[key]) < 0.02 for key in written)  # fp16 on disk
 
 
 def test_wrong_options_are_one_sentence(monkeypatch, capsys):
@@ -70,6 +76,7 @@ def test_wrong_options_are_one_sentence(monkeypatch, capsys):
         (["corpus=/no/such"], "corpus=/no/such is no file"),
         (["steps=5", "corpus=x"], "there is no steps; there are backbone"),
         ([], "a corpus is needed"),
+        (["corpus=x", "judge=true", "out=/no/such"], "backbone=tiny-gpt2 has no model in /no/such"),
     ):
         monkeypatch.setattr("sys.argv", ["pretrain", *arguments])
         try:

@@ -124,6 +124,7 @@ def test_a_row_says_what_its_runs_say(report):
     assert heading == "mini · tiny-gpt2 · 50 shots"
     assert row == {
         "method": "pt", "runs": "3", "bleu": f"{fmean(bleu):.1f} ± {half:.1f}", "rougeL": "50.0 ± 0.0",
+        "validation loss": "5.40 ± 0.00",
         "trained": "3,840", "stored": "3,840", "%": f"{100 * 3840 / 3_554_304:.3g}",
         "step ms": f"{1000 * median(steps):.0f}", "memory MiB": "700", "positions": "20", "bytes": "15,440",
         "s/example": "0.21",
@@ -133,6 +134,14 @@ def test_a_row_says_what_its_runs_say(report):
 def test_one_run_has_no_interval(report):
     [(_, [row])] = tabulated(report(make_result()))
     assert row["bleu"] == "40.0 ± -"
+
+
+def test_what_was_reached_on_validation_examples_has_a_column(report):
+    runs = [make_result(seed=seed, training__best_validation_loss=5.4 + seed / 100) for seed in (0, 1)]
+    half = 12.7062 * stdev([5.4, 5.41]) / 2**0.5
+    [(_, [floor, pt])] = tabulated(report(untouched(), *runs))
+    assert pt["validation loss"] == f"5.41 ± {half:.2f}" and floor["validation loss"] == "-"
+    assert "validation metric" not in pt
 
 
 def test_a_seed_and_a_data_seed_make_a_run_of_the_same_row(report):

@@ -37,11 +37,17 @@ class Backbone:
         self.family = FAMILIES[model.config.model_type]
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.n_parameters = sum(p.numel() for p in model.parameters())  # without what a method puts into it
-        self.positions_added = 0
+        self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
+        self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
+        rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
+        self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
+        self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
         self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
         limits = max_source_tokens, max_target_tokens
         self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number)
         self.reserve(0)
+        if self.family.is_decoder_only:
+            model.register_forward_pre_hook(self.shifted, with_kwargs=True)
         modules = [attention.module for kind in self.attentions().values() for attention in kind]
         if any(module.config._attn_implementation != IMPLEMENTATION for module in modules):
             raise ValueError(f"{model.config.model_type} has attention modules that this package cannot change")
@@ -72,7 +78,7 @@ class Backbone:
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B]."""
-        inputs = dict(inputs)
+        inputs = self.led(inputs)
         labels = inputs.pop("labels")
         if not self.family.generates:
             return self.model(**inputs).logits, labels
@@ -103,6 +109,7 @@ class Backbone:
     @torch.no_grad()
     def generate(self, inputs: dict[str, Tensor], **options: Any) -> Any:
         """What transformers' `generate` gives with `options`: the ids written, [B, T], without those that were read."""
+        inputs = self.led(inputs)
         if "input_ids" in inputs and self.family.is_decoder_only:
             inputs = self.embed(inputs)  # from vectors, a decoder returns what it wrote alone
         return self.model.generate(**inputs, do_sample=False, **options)
@@ -124,16 +131,57 @@ class Backbone:
         return mask & (batch["labels"] == IGNORE) if self.family.is_decoder_only and "labels" in batch else mask
 
     def prepend(self, batch: dict[str, Tensor], vectors: Tensor) -> dict[str, Tensor]:
-        """An embedded `batch` with `vectors` [P, d_model] in front; what has to stay first (RoBERTa's <s>) does."""
+        """An embedded `batch` with `vectors` [P, d_model] in front; what has to stay first (RoBERTa's <s>) does.
+
+        In a decoder they attend to themselves alone, so they are the same for every row: they run through the blocks
+        once, and the rows read their keys and values (not under dropout, which is another one for each row).
+        """
         embeds, length, at = batch["inputs_embeds"], len(vectors), self.family.prompt_at
-        rows = vectors.to(embeds.dtype).expand(len(embeds), -1, -1)
+        vectors = vectors.to(embeds.dtype)
+        if self.family.is_decoder_only and not (self.model.training and self.has_dropout):
+            return batch | {"prompt": self.prompted(vectors)}
         batch = batch | {
-            "inputs_embeds": torch.cat([embeds[:, :at], rows, embeds[:, at:]], dim=1),
+            "inputs_embeds": torch.cat([embeds[:, :at], vectors.expand(len(embeds), -1, -1), embeds[:, at:]], dim=1),
             "attention_mask": F.pad(batch["attention_mask"], (length, 0), value=1),
         }
         if "labels" in batch and self.family.is_decoder_only:
             batch["labels"] = F.pad(batch["labels"], (length, 0), value=IGNORE)
         return batch
+
+    def prompted(self, vectors: Tensor) -> list[list[Tensor]]:
+        """Key and value [1, heads, P, d_head] of each attention module for `vectors` [P, d_model].
+
+        Without gradients they are kept for the next call with the same vectors, until `predict` begins anew.
+        """
+        trains = torch.is_grad_enabled()
+        if not trains and self.kept and torch.equal(self.kept[0], vectors):
+            return self.kept[1]
+        positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
+        prompt: list[list[Tensor]] = [[] for _ in self.attentions()["decoder"]]
+        self.lead(prompt)
+        self.model.base_model(inputs_embeds=vectors[None], position_ids=positions, use_cache=False)
+        self.kept = None if trains else (vectors, prompt)
+        return prompt
+
+    def led(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`inputs` without the prompt that `prepend` put there, which every attention module reads from here on.
+
+        It stays until the next inputs come, since checkpointed blocks run again in the backward pass.
+        """
+        if self.family.is_decoder_only:
+            self.lead(inputs.get("prompt"))
+        return {name: tensor for name, tensor in inputs.items() if name != "prompt"}
+
+    def lead(self, prompt: list[list[Tensor]] | None) -> None:
+        """Hands each attention module its part of a prompt."""
+        self.prompt = prompt
+        for i, attention in enumerate(self.attentions()["decoder"]):
+            attention.lead(None if prompt is None else prompt[i])
+
+    def shifted(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """A decoder's arguments with the position of every token moved up by what stands in front of it."""
+        positions = self.shift + (self.prompt[0][0].shape[2] if self.prompt else 0)
+        return args, kwargs | ({"position_ids": kwargs["position_ids"] + positions} if positions else {})
 
     def linears(self, *parts: str) -> list[Linear]:
         """The linear maps that are one of `parts`, in the order of the parts and then of the blocks."""
@@ -226,11 +274,7 @@ class Backbone:
             self.positions_added += positions
             return
         self.reserve(positions)
-
-        def shift(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            return args, kwargs | {"position_ids": kwargs["position_ids"] + positions}
-
-        self.model.register_forward_pre_hook(shift, with_kwargs=True)
+        self.shift += positions
 
     @torch.no_grad()
     def activations(self, text: str, length: int) -> dict[str, Tensor]:

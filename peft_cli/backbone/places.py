@@ -87,6 +87,13 @@ class Attention:
         """Takes the change back."""
         del self.module.peft_cli_change
 
+    def lead(self, prompt: list[Tensor] | None) -> None:
+        """Makes every row read the key and value of `prompt`, each [1, heads, P, d_head], before its own.
+
+        An empty list is filled with what the module computes when it is called; None takes the prompt back.
+        """
+        self.module.peft_cli_prompt = prompt
+
 
 @dataclass(frozen=True)
 class Block:
@@ -110,15 +117,21 @@ def attend(
     position_bias: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention over what `Attention.change` made of the keys and values.
+    """Scaled dot-product attention over what `Attention.change` and `Attention.lead` made of the keys and values.
 
     Takes query [B, heads, T, d_head], key and value [B, kv_heads, T_kv, d_head]; returns [B, T, heads, d_head].
     Transformers calls it for every attention module of every family, with a mask that is added to the scores
     (https://huggingface.co/docs/transformers/attention_interface).
     """
-    length = key.shape[2]
+    length, own = key.shape[2], [key, value]
     if hasattr(module, "peft_cli_change"):
         key, value = module.peft_cli_change(key, value)
+    if (prompt := vars(module).get("peft_cli_prompt")) == []:
+        prompt += own
+    elif prompt is not None:
+        key, value = (
+            torch.cat([p.expand(len(x), -1, -1, -1), x], dim=2) for p, x in zip(prompt, (key, value), strict=True)
+        )
     biases = [F.pad(b, (key.shape[2] - length, 0)) for b in (attention_mask, position_bias) if b is not None]
     out = F.scaled_dot_product_attention(
         query, key, value, attn_mask=sum(biases) if biases else None, dropout_p=dropout, scale=scaling,
