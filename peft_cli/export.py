@@ -92,5 +92,6 @@ def build(config: Mapping) -> Method:
 
     sections = {name: dict(config[name]) for name in ("backbone", "method", "data")}
     targets = {name: resolve(section.pop("_target_")) for name, section in sections.items()}
-    labels = targets["data"](**sections["data"]).labels
-    return targets["method"](targets["backbone"](labels=labels, **sections["backbone"]), **sections["method"])
+    data = targets["data"](**sections["data"])
+    backbone = targets["backbone"](labels=data.labels, is_number=data.scale is not None, **sections["backbone"])
+    return targets["method"](backbone, **sections["method"])

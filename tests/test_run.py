@@ -106,7 +106,7 @@ def test_one_failure_of_a_sweep_is_told_and_the_others_finish(monkeypatch, tmp_p
         ("more_metrics=[blue]", "there is no metric blue; there are accuracy"),
         ("more_metrics=3", "more_metrics=3 is not possible: it has to be a list"),
         ("shots=801", "shots=801 asks for more than the 800 training examples there are"),
-        ("data=e2e", "has no trainset.csv; get the files from"),
+        ("draw=per_class", "draw from each class, and the data set has none; take any"),
         ("backbone.device=cuda:7", "asks for a GPU and torch finds none here"),
         ("method.length=500", "500 positions in front leave"),
     ],
@@ -125,7 +125,15 @@ def test_a_wrong_value_leaves_no_folder(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(not E2E.exists(), reason="needs the official E2E files")
 def test_e2e_is_scored_on_its_real_references(monkeypatch, tmp_path):
-    arguments = ["method=pt", "data=e2e", "shots=10", f"data.root={E2E}", f"runs={tmp_path}", *QUICK]
+    arguments = [
+        "method=pt",
+        "data=e2e",
+        "shots=10",
+        f"data.root={E2E}",
+        "data.metrics=[bleu]",
+        f"runs={tmp_path}",
+        *QUICK,
+    ]
     assert peft_run(monkeypatch, *arguments) == 0
     (result,) = results(tmp_path)
     (path,) = tmp_path.glob("**/predictions.jsonl")

@@ -31,6 +31,7 @@ class Backbone:
         separator: str | None = None,
         max_source_tokens: int = 512,
         max_target_tokens: int = 128,
+        is_number: bool = False,
     ):
         self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
         self.family = FAMILIES[model.config.model_type]
@@ -43,8 +44,8 @@ class Backbone:
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
         self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
         self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
-        classes = () if self.family.generates else labels
-        self.encoder = Encoder(tokenizer, self.family, separator, max_source_tokens, max_target_tokens, classes)
+        limits = max_source_tokens, max_target_tokens
+        self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number)
         self.reserve(0)
         if self.family.is_decoder_only:
             model.register_forward_pre_hook(self.shifted, with_kwargs=True)
@@ -77,7 +78,7 @@ class Backbone:
         return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits [N, V] and targets [N] of the N tokens that have a label; with classes, one of each for a row."""
+        """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B]."""
         inputs = self.led(inputs)
         labels = inputs.pop("labels")
         if not self.family.generates:
@@ -92,10 +93,16 @@ class Backbone:
         return logits_at(self.model, inputs, wanted), targets[wanted]
 
     def predict(self, inputs: dict[str, Tensor], **options: Any) -> list[str]:
-        """The text that the model writes for each row of `inputs`, or its class. `options` are those of `generate`."""
+        """The text that the model writes for each row of `inputs`, or what its head says: a class or a number.
+
+        `options` are those of `generate`.
+        """
         if not self.family.generates:
             with torch.no_grad():
-                return [self.encoder.labels[i] for i in self.model(**inputs).logits.argmax(-1).tolist()]
+                logits = self.model(**inputs).logits.float()
+            if self.encoder.is_number:
+                return [f"{value:.4f}" for value in logits[:, 0].tolist()]
+            return [self.encoder.labels[i] for i in logits.argmax(-1).tolist()]
         ids = self.generate(inputs, **options)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [" ".join(text.split()) for text in texts]
