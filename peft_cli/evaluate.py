@@ -15,7 +15,7 @@ from torch import Tensor
 from peft_cli.backbone import Backbone, Encoded
 from peft_cli.data import Data, Example, subsets
 from peft_cli.method import Method
-from peft_cli.metrics import score
+from peft_cli.metrics import Scores, score
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,17 @@ def log_likelihoods(backbone: Backbone, method: Method, rows: Sequence[Encoded])
     return torch.stack([-part.sum() for part in nats.split([len(row.target) for row in rows])])
 
 
-def score_all(data: Data, examples: Sequence[Example], texts: Sequence[str]) -> tuple[dict[str, float], dict[str, str]]:
-    """Every score of the data set's metrics for `texts`, then those of each subset, as in bleu_seen; and signatures."""
-    references = [example.references for example in examples]
-    scores, signatures = score(data.metrics, texts, references)
-    for name, places in subsets(examples).items():
-        part = score(data.metrics, [texts[i] for i in places], [references[i] for i in places])[0]
-        scores |= {f"{metric}_{name}": value for metric, value in part.items()}
-    return scores, signatures
+def score_all(
+    data: Data,
+    examples: Sequence[Example],
+    texts: Sequence[str],
+    protocol: str | None,
+    more_metrics: Sequence[str] = (),
+) -> Scores:
+    """The scores of `texts` by the data set's metrics and `more_metrics`, those of each subset (as in bleu_seen) too.
+
+    None takes the data set's own protocol.
+    """
+    references, sources = ([getattr(example, side) for example in examples] for side in ("references", "source"))
+    names = [*data.metrics, *more_metrics]
+    return score(names, texts, references, protocol or data.protocol, sources, data.labels, parts=subsets(examples))

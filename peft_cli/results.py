@@ -44,11 +44,14 @@ class RunFolder:
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite(row)) + "\n")
 
-    def write_predictions(self, examples: Sequence[Example], texts: Sequence[str]) -> None:
-        """Writes predictions.jsonl: id, source, prediction and references of each example."""
+    def write_predictions(
+        self, examples: Sequence[Example], texts: Sequence[str], scores: Sequence[Mapping] | None = None
+    ) -> None:
+        """Writes predictions.jsonl: id, source, prediction and references of each example, and its own scores."""
         rows = (
             {"id": e.id, "source": e.source, "prediction": text, "references": e.references}
-            for e, text in zip(examples, texts, strict=True)
+            | ({"scores": finite(dict(own))} if own else {})
+            for e, text, own in zip(examples, texts, scores or [{}] * len(texts), strict=True)
         )
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (self.path / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")

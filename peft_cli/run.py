@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys tha
 
 def experiment(cfg: DictConfig, choices: dict[str, str]) -> None:
     """Runs what `cfg` asks for, unless its result is there already."""
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = with_sources(OmegaConf.to_container(cfg, resolve=True))
     folder = folder_of(config, choices)
     if folder.is_finished:
         print(f"finished already: {folder.path} (delete that folder to run it again)")
@@ -53,18 +54,20 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     from peft_cli.data import few_shot
     from peft_cli.evaluate import Decoding, predict, score_all
     from peft_cli.method import Method
+    from peft_cli.metrics import check_request
     from peft_cli.progress import progress
     from peft_cli.tracker import Tracker
     from peft_cli.transfer import start_from
 
     start = time.perf_counter()
     data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
+    check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
     backbone = build(config["backbone"], labels=data.labels, is_number=data.scale is not None)
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
-    sources = start_from(method, config["init_from"])
+    sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check([*data.train, *data.validation, *data.test])
     folder.open(config)
     tracker = Tracker(folder.path, config, **config["wandb"])
@@ -74,13 +77,15 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     method.fold()
     with progress("predict", len(data.test)) as done:
         prediction = predict(backbone, method, data.test, decoding, done)
-    scores, signatures = score_all(data, data.test, prediction.texts)
-    folder.write_predictions(data.test, prediction.texts)
+    scores = score_all(data, data.test, prediction.texts, config["protocol"], config["more_metrics"])
+    folder.write_predictions(data.test, prediction.texts, scores.examples)
     costs = meter.read(prediction.seconds / len(data.test), bytes_stored=folder.write_tensors(method.state_dict()))
     result = {
         "run": identity(config, choices),
-        "scores": scores,
-        "signatures": signatures,
+        "scores": scores.values,
+        "signatures": scores.signatures,
+        "undefined": scores.reasons,
+        "scored": scores.items,
         "cost": costs | {"total_seconds": time.perf_counter() - start},
         "training": training,
         "sources": sources,
@@ -99,8 +104,7 @@ def fit(
     tracker: Tracker,
 ) -> dict:  # fmt: skip
     """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it."""
-    from peft_cli.evaluate import predict
-    from peft_cli.metrics import score
+    from peft_cli.evaluate import predict, score_all
     from peft_cli.progress import progress
     from peft_cli.train import Recipe, train
 
@@ -108,7 +112,8 @@ def fit(
 
     def metric(examples: Sequence[Example]) -> float:
         texts = predict(backbone, method, examples, decoding).texts
-        return next(iter(score(data.metrics[:1], texts, [example.references for example in examples])[0].values()))
+        first = replace(data, metrics=data.metrics[:1])
+        return score_all(first, examples, texts, config["protocol"]).selects
 
     with progress("train", recipe.steps) as done:
 
@@ -178,7 +183,8 @@ def summary(result: dict, folder: RunFolder) -> str:
     """What a user wants to know first, in a few lines."""
     cost = result["cost"]
     step = cost["step_seconds"]["median"]
-    scores = "  ".join(f"{name} {value:.2f}" for name, value in result["scores"].items())
+    scores = "  ".join(f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in result["scores"].items())
+    undefined = "".join(f"{name} has no value: {reason}\n" for name, reason in result["undefined"].items())
     trained = (
         f"trained {cost['params_trained']:,} of {cost['params_backbone']:,} weights, stores {cost['params_stored']:,}"
     )
@@ -186,7 +192,7 @@ def summary(result: dict, folder: RunFolder) -> str:
     left_out = f"{skipped:,} bad lines of the data were left out\n" if skipped else ""
     timing = f"{1000 * step:.0f} ms a step" if step else "no training"
     return (
-        f"{scores}  ({result['data']['n_test']} test examples)\n{left_out}{trained}\n"
+        f"{scores}  ({result['data']['n_test']} test examples)\n{undefined}{left_out}{trained}\n"
         f"{timing}, peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB, {cost['total_seconds']:.1f} s in all\n"
         f"{folder.path}"
     )
@@ -199,6 +205,16 @@ def set_seed(seed: NonNegativeInt) -> None:
     torch.manual_seed(seed)
 
 
+def with_sources(config: dict) -> dict:
+    """`config` with the run folders that a pattern in init_from stands for: which they are is part of what a run is."""
+    if config["init_from"] is None:
+        return config  # what follows imports torch
+    from peft_cli.transfer import found
+
+    check({"init_from": config["init_from"]}, found, "")
+    return config | {"init_from": found(config["init_from"])}
+
+
 def build(section: dict, **given: Any) -> Any:
     """What the `_target_` of a section of the configuration makes of the section's keys and of what is `given`."""
     arguments = {key: value for key, value in section.items() if key != "_target_"}
@@ -209,13 +225,16 @@ def check_all(config: dict) -> None:
     """Raises ValueError for the first value that cannot be, before anything is loaded."""
     from peft_cli.data import few_shot
     from peft_cli.evaluate import Decoding
+    from peft_cli.metrics import check_request
     from peft_cli.tracker import Tracker
     from peft_cli.train import Recipe
     from peft_cli.transfer import start_from
 
     check({key: config[key] for key in DRAWING}, few_shot, "")
     check({"seed": config["seed"]}, set_seed, "")
-    check({"init_from": config["init_from"]}, start_from, "")
+    check({key: config[key] for key in ("protocol", "more_metrics")}, check_request, "")
+    check_request(config["protocol"], config["more_metrics"])
+    check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):

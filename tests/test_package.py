@@ -81,7 +81,7 @@ def test_the_constraints_lie_within_the_ranges():
 def test_the_readmes_commands_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    commands = re.findall(r"^    (?:\$ )?(make|peft-run|peft-report)\b(.*)$", readme, flags=re.MULTILINE)
+    commands = re.findall(r"^    (?:\$ )?(make|peft-run|peft-report|peft-score)\b(.*)$", readme, flags=re.MULTILINE)
     assert commands and {rest.split()[0] for name, rest in commands if name == "make"} <= targets
     options = {path.stem for group in ("method", "data", "backbone") for path in (ROOT / "conf" / group).glob("*.yaml")}
     named = re.findall(r"\b(?:method|data|backbone)=([\w,-]+)", " ".join(rest for _, rest in commands))
