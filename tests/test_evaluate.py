@@ -135,9 +135,9 @@ def test_the_loss_of_numbers_is_the_squared_error():
 def test_scores_of_the_parts_of_a_test_set_stand_beside_those_of_all():
     shown = [Example(str(i), "", ("yes",), subset) for i, subset in enumerate(["seen", "unseen", "seen", "unseen"])]
     data = Data([], [], shown, ("accuracy",))
-    scores, signatures = score_all(data, shown, ["yes", "no", "yes", "yes"])
-    assert scores == {"accuracy": 75.0, "accuracy_seen": 100.0, "accuracy_unseen": 50.0}
-    assert set(signatures) == {"accuracy"}
+    scores = score_all(data, shown, ["yes", "no", "yes", "yes"], None)
+    assert scores.values == {"accuracy": 75.0, "accuracy_seen": 100.0, "accuracy_unseen": 50.0}
+    assert set(scores.signatures) == {"accuracy"}
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
