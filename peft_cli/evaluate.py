@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -49,18 +50,28 @@ def predict(
     method: Method,
     examples: Sequence[Example],
     decoding: Decoding,
-    done: Callable[[int], None] = lambda count: None,
+    done: Callable[[dict[int, str], float], None] = lambda texts, seconds: None,
+    known: Mapping[int, str] = MappingProxyType({}),
+    known_seconds: float = 0.0,
 ) -> Prediction:
-    """The predicted text of every example; inputs of like length share a batch. `done` is told how many came out."""
+    """The predicted text of every example; inputs of like length share a batch.
+
+    `done` is told the texts of each batch by the examples' numbers, and its seconds. A batch that is all in `known`,
+    from an earlier time, is not predicted again; one that is only partly there is, as batches stay what they were.
+    """
     backbone.model.eval()
     method.eval()
     rows = backbone.encode(examples)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)
-    texts, start = [""] * len(rows), time.perf_counter()
+    texts, total = dict(known), known_seconds
     for i in range(0, len(order), decoding.batch_size):
-        chosen = order[i : i + decoding.batch_size]
+        chosen, start = order[i : i + decoding.batch_size], time.perf_counter()
+        if all(j in known for j in chosen):
+            continue
         inputs = method.inputs(backbone.batch([rows[j] for j in chosen], training=False))
-        for j, text in zip(chosen, backbone.predict(inputs, **decoding.options()), strict=True):
-            texts[j] = text
-        done(len(chosen))
-    return Prediction(texts, time.perf_counter() - start)
+        made = dict(zip(chosen, backbone.predict(inputs, **decoding.options()), strict=True))
+        seconds = time.perf_counter() - start
+        texts.update(made)
+        total += seconds
+        done(made, seconds)
+    return Prediction([texts[i] for i in range(len(rows))], total)

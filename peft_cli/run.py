@@ -10,49 +10,56 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import NonNegativeInt
 
 from peft_cli.check import check, resolve
-from peft_cli.command import command, repeat
+from peft_cli.command import command, failure_of, repeat
+from peft_cli.lock import locked
 from peft_cli.results import UNTOUCHED, RunFolder, folder_of
+from peft_cli.stop import Signals
 
 if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and completion stay quick
     import torch
 
     from peft_cli.backbone import Backbone
+    from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
     from peft_cli.data import Data, Example
-    from peft_cli.evaluate import Decoding
+    from peft_cli.evaluate import Decoding, Prediction
     from peft_cli.method import Method
     from peft_cli.tracker import Tracker
 
 
-def experiment(cfg: DictConfig, choices: dict[str, str]) -> None:
-    """Runs what `cfg` asks for, unless its result is there already."""
+def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -> None:
+    """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was."""
     config = OmegaConf.to_container(cfg, resolve=True)
     folder = folder_of(config, choices)
     if folder.is_finished:
+        folder.tidy()
         print(f"finished already: {folder.path} (delete that folder to run it again)")
         return
     check_all(config)
-    try:
-        result = run(config, choices, folder)
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
-        folder.fail(error, repeat(HydraConfig.get().overrides.task))
-        raise
+    with locked(folder.path):
+        if folder.is_finished:  # another process did it just now
+            return
+        try:
+            result = run(config, choices, folder)
+        except (Exception, SystemExit) as error:
+            reason, is_wrong_request, _ = failure_of(error)
+            folder.fail(error, reason, is_wrong_request, repeat(overrides))
+            raise
     print(summary(result, folder))
 
 
 def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     """The straight line: data, backbone, method, training, predictions, result."""
+    from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
     from peft_cli.data import few_shot
-    from peft_cli.evaluate import Decoding, predict
+    from peft_cli.evaluate import Decoding
     from peft_cli.method import Method
     from peft_cli.metrics import score
-    from peft_cli.progress import progress
     from peft_cli.tracker import Tracker
     from peft_cli.transfer import start_from
 
@@ -65,25 +72,32 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
     sources = start_from(method, config["init_from"])
     backbone.check([*data.train, *data.validation, *data.test])
-    folder.open(config)
+    meter, signals = Meter(backbone, method), Signals()
+    described, decoding = describe(data), Decoding(**config["decode"])
+    made_of = {"backbone": fingerprint, "init_from": str(sources), **described["sha256"]}
+    every_seconds = config["train"]["checkpoint_seconds"]
+    checkpoint = Checkpoint(folder.path, every_seconds, signals, made_of, meter=meter)
+    folder.open(config, goes_on=checkpoint.step > 0)
     tracker = Tracker(folder.path, config, **config["wandb"])
-    decoding = Decoding(**config["decode"])
-    meter = Meter(backbone, method)
-    training = fit(config, backbone, method, data, decoding, meter, folder, tracker) if config["shots"] != 0 else None
-    method.fold()
-    with progress("predict", len(data.test)) as done:
-        prediction = predict(backbone, method, data.test, decoding, done)
+    with signals.heard():
+        trains = config["shots"] != 0
+        training = (
+            fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint) if trains else None
+        )
+        method.fold()
+        bytes_stored = folder.write_tensors(method.state_dict())
+        prediction = answer(backbone, method, data.test, decoding, folder, signals)
     scores, signatures = score(data.metrics, prediction.texts, [example.references for example in data.test])
     folder.write_predictions(data.test, prediction.texts)
-    costs = meter.read(prediction.seconds / len(data.test), bytes_stored=folder.write_tensors(method.state_dict()))
+    costs = meter.read(prediction.seconds / len(data.test), bytes_stored)
     result = {
         "run": identity(config, choices),
         "scores": scores,
         "signatures": signatures,
-        "cost": costs | {"total_seconds": time.perf_counter() - start},
+        "cost": costs | {"total_seconds": meter.seconds_before + time.perf_counter() - start},
         "training": training,
         "sources": sources,
-        "data": describe(data),
+        "data": described,
         "backbone": {"sha256": fingerprint, **cut_sources(backbone, data)},
         "environment": environment(backbone.model.device),
         "config": config,
@@ -95,7 +109,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
 
 def fit(
     config: dict, backbone: Backbone, method: Method, data: Data, decoding: Decoding, meter: Meter, folder: RunFolder,
-    tracker: Tracker,
+    tracker: Tracker, checkpoint: Checkpoint,
 ) -> dict:  # fmt: skip
     """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it."""
     from peft_cli.evaluate import predict
@@ -109,7 +123,7 @@ def fit(
         texts = predict(backbone, method, examples, decoding).texts
         return next(iter(score(data.metrics[:1], texts, [example.references for example in examples])[0].values()))
 
-    with progress("train", recipe.steps) as done:
+    with progress("train", recipe.steps, checkpoint.step) as done:
 
         def log(row: dict) -> None:
             folder.log(row)
@@ -119,7 +133,26 @@ def fit(
                 done(1, f"loss {row['loss']:.3f}  {1000 * row['step_seconds']:.0f} ms a step")
 
         meter.measure_step(data.train, recipe)
-        return train(backbone, method, data.train, data.validation, recipe, metric, log)
+        return train(backbone, method, data.train, data.validation, recipe, metric, log, checkpoint)
+
+
+def answer(
+    backbone: Backbone, method: Method, examples: Sequence[Example], decoding: Decoding, folder: RunFolder,
+    signals: Signals,
+) -> Prediction:  # fmt: skip
+    """Predicts, with each batch written down when it is there; what was predicted at an earlier time is kept."""
+    from peft_cli.evaluate import predict
+    from peft_cli.progress import progress
+
+    partial = folder.partial_predictions()
+    with progress("predict", len(examples), len(partial.texts)) as shown:
+
+        def done(texts: dict[int, str], seconds: float) -> None:
+            partial.add(texts, seconds)
+            shown(len(texts))
+            signals.check()
+
+        return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds)
 
 
 def identity(config: dict, choices: dict[str, str]) -> dict:
@@ -206,6 +239,7 @@ def check_all(config: dict) -> None:
     """Raises ValueError for the first value that cannot be, before anything is loaded."""
     from peft_cli.data import few_shot
     from peft_cli.evaluate import Decoding
+    from peft_cli.sweep import Options
     from peft_cli.tracker import Tracker
     from peft_cli.train import Recipe
     from peft_cli.transfer import start_from
@@ -213,6 +247,7 @@ def check_all(config: dict) -> None:
     check({key: config[key] for key in ("shots", "data_seed", "test_limit")}, few_shot, "")
     check({"seed": config["seed"]}, set_seed, "")
     check({"init_from": config["init_from"]}, start_from, "")
+    check({key: config[key] for key in ("jobs", "retry", "plan")}, Options, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):

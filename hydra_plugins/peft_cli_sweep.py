@@ -1,0 +1,50 @@
+"""What Hydra takes for sweeps of peft-run; it looks for that in this name space alone. The work is in peft_cli/sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+
+class Grid(BasicSweeper):
+    """Hydra's own sweeper; it leaves it to our launchers, which are quicker, to compose each run before any starts."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Composes the runs for a launcher that is not ours."""
+        if not isinstance(self.launcher, Local):
+            super().validate_batch_is_legal(batch)
+
+
+class Local(Launcher):
+    """hydra/launcher=local: on this machine."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: Any, config: DictConfig) -> None:
+        """Takes what Hydra has."""
+        self.loader, self.task, self.config = hydra_context.config_loader, task_function.task, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Composes all runs, does what is left of them, and returns how each failed, None where it did not."""
+        from peft_cli.compose import Composer
+        from peft_cli.sweep import Options, sweep
+
+        composer = Composer(self.loader, self.config)
+        runs = [composer(list(overrides)) for overrides in job_overrides]
+        options = Options(self.config.jobs, self.config.retry, self.config.plan)
+        failures = sweep(runs, options, self.engine(options))
+        returns = []
+        for run, failure in zip(runs, failures, strict=True):
+            returns.append(JobReturn(run.overrides, status=JobStatus.COMPLETED))
+            returns[-1].return_value = failure
+        return returns
+
+    def engine(self, options: Any) -> Any:
+        """What does the runs."""
+        from peft_cli.sweep import local
+
+        return local.Local(self.task, options.jobs)
