@@ -1,4 +1,4 @@
-"""What Hydra takes for sweeps of peft-run; it looks for that in this name space alone. The work is in peft_cli/sweep."""
+"""What Hydra takes for sweeps of peft-run; it looks for it in this name space alone. The work is in peft_cli/sweep."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ class Checkpoint:
     """The checkpoint of one run: `parts` by name, each with state_dict and load_state_dict, and all random states."""
 
     def __init__(self, folder: Path, every_seconds: float, signals: Signals, made_of: Mapping[str, str], **parts: Any):
-        self.path, self.log, self.every_seconds, self.signals = folder / NAME, folder / "log.jsonl", every_seconds, signals
+        self.path, self.log = folder / NAME, folder / "log.jsonl"
+        self.every_seconds, self.signals = every_seconds, signals
         self.made_of, self.parts = dict(made_of), parts
         self.kept = self.read()
         self.step, self.seconds_before = (self.kept["step"], self.kept["seconds"]) if self.kept else (0, 0.0)
@@ -38,7 +39,7 @@ class Checkpoint:
         try:
             kept = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # pickle, zip and torch each have errors of their own
-            raise ValueError(f"{self.path} cannot be read ({error}); delete it to start the run again") from error
+            raise ValueError(f"{self.path} cannot be read; delete it to start the run again") from error
         if kept["made_of"] != self.made_of:
             changed = ", ".join(name for name in self.made_of if kept["made_of"].get(name) != self.made_of[name])
             raise ValueError(f"{self.path} was made with another {changed}; delete it to start the run again")

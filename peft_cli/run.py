@@ -81,9 +81,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     tracker = Tracker(folder.path, config, **config["wandb"])
     with signals.heard():
         trains = config["shots"] != 0
-        training = (
-            fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint) if trains else None
-        )
+        training = fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint) if trains else None
         method.fold()
         bytes_stored = folder.write_tensors(method.state_dict())
         prediction = answer(backbone, method, data.test, decoding, folder, signals)

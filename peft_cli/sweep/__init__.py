@@ -1,7 +1,7 @@
 """Many runs: plan, skip what is finished, one process for each, on this machine or through Slurm.
 
-    composed runs -> sort out (finished, failed earlier, to do) -> plan.py, or an engine: local.py or slurm.py -> outcomes
-                                                                       shown by board.py
+composed runs -> sort out (finished, failed earlier, to do) -> plan.py, or an engine: local.py or slurm.py -> outcomes
+                                                                   shown by board.py
 """
 
 from __future__ import annotations

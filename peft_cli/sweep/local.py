@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -164,6 +165,7 @@ def context(places: Sequence[dict[str, str]]) -> multiprocessing.context.BaseCon
     if any("CUDA_VISIBLE_DEVICES" in place for place in places):
         return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))  # Python < 3.13 starts it without
     server.set_forkserver_preload(["peft_cli.sweep.warm"])
     return server
 
