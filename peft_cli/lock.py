@@ -1,7 +1,8 @@
 """Keeps two processes from doing one run at the same time, on one machine or on several that share a file system.
 
-Each process that wants a folder puts a claim of its own beside the others' and then looks: who sees another living claim
-withdraws. So nothing but one's own claim and those of the dead is ever removed, and no takeover can hit the living.
+Each process that wants a folder puts a claim of its own beside the others' and then looks: who sees another living
+claim withdraws. So nothing but one's own claim and those of the dead is ever removed, and no takeover can hit the
+living.
 """
 
 from __future__ import annotations
