@@ -130,6 +130,7 @@ class Batches:
         self.pool: list[int] = []  # the rows that come next
 
     def __next__(self) -> list[Encoded]:
+        """The next batch."""
         while len(self.pool) < self.size:
             self.pool += torch.randperm(len(self.rows)).tolist()
         chosen, self.pool = self.pool[: self.size], self.pool[self.size :]

@@ -9,7 +9,14 @@ import pytest
 from peft_cli import lock
 from peft_cli.lock import Busy, locked, owner
 
-HOLD = "import sys, time; from pathlib import Path; from peft_cli.lock import locked\nwith locked(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+HOLD = """
+import sys, time
+from pathlib import Path
+from peft_cli.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 RACE = """
 import sys, time
 from pathlib import Path
