@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pydantic import PositiveInt
 
+from peft_cli.check import check
 from peft_cli.command import Failure, repeat
 from peft_cli.compose import Composed
 from peft_cli.lock import owner
@@ -80,6 +81,7 @@ def sweep(composed: Sequence[Composed], options: Options, engine: Engine) -> lis
 
     A run that failed at an earlier time is a failure again, without being started, unless `options.retry`.
     """
+    check(asdict(options), Options, "")
     runs = [Run(*one) for one in composed]
     distinct = {str(run.folder.path): run for run in runs}
     states = {path: run.state() for path, run in distinct.items()}

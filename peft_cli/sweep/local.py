@@ -25,6 +25,7 @@ from peft_cli.sweep import Run
 from peft_cli.sweep.board import Board
 from peft_cli.sweep.worker import STOPPED, work
 
+WARM = ["peft_cli.sweep.warm"]  # what the process that is copied has imported
 LOOK_SECONDS = 0.5  # between two looks at what runs
 ELSEWHERE_SECONDS = 3.0  # between two looks at a run that another process does
 
@@ -74,7 +75,8 @@ class Local:
             if time.monotonic() - looked_at >= ELSEWHERE_SECONDS:
                 self.look_elsewhere()
                 looked_at = time.monotonic()
-            wait([one.process.sentinel for one in self.running], LOOK_SECONDS)
+            wait([one.process.sentinel for one in self.running], WARM = ["peft_cli.sweep.warm"]  # what the process that is copied has imported
+LOOK_SECONDS)
             for one in [one for one in self.running if one.process.exitcode is not None]:
                 self.running.remove(one)
                 self.places.append(one.place)
@@ -166,7 +168,7 @@ def context(places: Sequence[dict[str, str]]) -> multiprocessing.context.BaseCon
         return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
     os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))  # Python < 3.13 starts it without
-    server.set_forkserver_preload(["peft_cli.sweep.warm"])
+    server.set_forkserver_preload(WARM)
     return server
 
 
