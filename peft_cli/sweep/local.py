@@ -75,8 +75,7 @@ class Local:
             if time.monotonic() - looked_at >= ELSEWHERE_SECONDS:
                 self.look_elsewhere()
                 looked_at = time.monotonic()
-            wait([one.process.sentinel for one in self.running], WARM = ["peft_cli.sweep.warm"]  # what the process that is copied has imported
-LOOK_SECONDS)
+            wait([one.process.sentinel for one in self.running], LOOK_SECONDS)
             for one in [one for one in self.running if one.process.exitcode is not None]:
                 self.running.remove(one)
                 self.places.append(one.place)
