@@ -48,3 +48,21 @@ class Local(Launcher):
         from peft_cli.sweep import local
 
         return local.Local(self.task, options.jobs)
+
+
+class Slurm(Local):
+    """hydra/launcher=slurm: through Slurm."""
+
+    def __init__(self, **resources: Any):
+        self.resources = resources
+
+    def engine(self, options: Any) -> Any:
+        """What does the runs."""
+        from omegaconf import OmegaConf
+
+        from peft_cli.check import check
+        from peft_cli.sweep import slurm
+
+        resources = OmegaConf.to_container(OmegaConf.create(self.resources), resolve=True)
+        check(resources, slurm.Resources, "hydra.launcher")
+        return slurm.Slurm(self.task, options.jobs, slurm.Resources(**resources))

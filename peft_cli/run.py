@@ -255,4 +255,6 @@ def check_all(config: dict) -> None:
 main = command(experiment)
 
 if __name__ == "__main__":
-    main()
+    from peft_cli import run as this_module  # by this name the processes of a sweep find the task
+
+    this_module.main()
