@@ -41,11 +41,11 @@ class Board:
             self.live.stop()
 
     def finished(self, run: Run, seconds: float | None) -> None:
-        """A run has its result; `seconds` is None where another process did it."""
+        """A run has its result; `seconds` is None where they are not known."""
         self.done += 1
         if seconds is not None:
             self.seconds.append(seconds)
-        took = "elsewhere" if seconds is None else f"{seconds:.1f} s"
+        took = "" if seconds is None else f"{seconds:.1f} s"
         self.line(f"finished  {name(run)}  {scores(run)}  {took}")
 
     def failed(self, run: Run, failure: Failure) -> None:

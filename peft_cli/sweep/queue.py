@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import shutil
+import signal
 import subprocess
 
 ASK_SECONDS = 60  # after which a command that does not answer is given up
@@ -20,13 +21,19 @@ def queued() -> dict[str, str] | None:
 
 
 def ended(job: str) -> str:
-    """How a job that is in the queue no more has ended, as far as Slurm still knows: "NODE_FAIL", "FAILED 0:9" """
+    """How a job that is in the queue no more has ended, as far as Slurm still knows: NODE_FAIL, FAILED by SIGKILL."""
     told = ask("scontrol", "show", "job", job, "--oneliner") or ""
-    found = [re.search(rf"\b{key}=(\S+)", told) for key in ("JobState", "ExitCode")]
-    if all(found):
-        return " ".join(match[1] for match in found)
-    told = ask("sacct", "--noheader", "--parsable2", "--allocations", "--jobs", job, "--format", "State,ExitCode") or ""
-    return told.strip().partition("\n")[0].replace("|", " ") or "unknown to Slurm"
+    found = re.search(r"\bJobState=(\S+).*?\bExitCode=(\d+):(\d+)", told)
+    if not found:
+        told = ask("sacct", "--noheader", "--parsable2", "--allocations", "--jobs", job, "--format", "State,ExitCode")
+        found = re.match(r"(\w+)[^|]*\|(\d+):(\d+)", told or "")
+    if not found:
+        return "unknown to Slurm"
+    state, code, number = found[1], int(found[2]), int(found[3])
+    number = number or max(0, code - 128)  # a shell's way to tell of a signal
+    if number in set(signal.Signals):
+        return f"{state} by {signal.Signals(number).name}"
+    return f"{state} with exit code {code}" if code else state
 
 
 def largest_array() -> int:

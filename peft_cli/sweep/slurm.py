@@ -1,7 +1,7 @@
 """A sweep through Slurm: submitit starts each run as a task of a job array; what became of it, its own folder tells.
 
-A run that Slurm preempts, requeues or moves to another node goes on from its checkpoint. The client may end at any time:
-the jobs go on, and the same command waits for them.
+A run that Slurm preempts, requeues or moves to another node goes on from its checkpoint. The client may end at any
+time: the jobs go on, and the same command waits for them.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Slurm:
             raise
 
     def has_ended(self, run: Run, known: Mapping[str, str] | None, missing: dict[Path, int]) -> bool:
-        """Whether a run has its result or has failed; one that lost its job through no fault of its own starts again."""
+        """Whether a run has its result or has failed; one that lost its job by no fault of its own starts again."""
         path = run.folder.path
         if run.folder.is_finished:
             self.board.finished(run, None)
@@ -185,10 +185,8 @@ class Slurm:
             self.submit([run])
             missing[run.folder.path] = 0
             return False
-        printed = printed_by(run)
-        failure = run.fail(
-            f"its Slurm job {job} ended as {state} without a result; retry=true goes on from its checkpoint"
-        )
+        why = f"its Slurm job {job} ended as {state} without a result; retry=true goes on from its checkpoint"
+        printed, failure = printed_by(run), run.fail(why)
         self.fail(run, failure._replace(log=failure.log or printed))
         return True
 

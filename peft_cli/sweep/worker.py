@@ -28,7 +28,6 @@ def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
     os.setsid()  # Ctrl-C reaches the sweep's own process, which then tells this one
     os.environ.update(environment)
     redirect(run)
-    faulthandler.enable()
     threading.Thread(target=end_with_parent, daemon=True).start()
     share_threads()
     try:
@@ -46,11 +45,12 @@ def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
 
 
 def redirect(run: Run) -> None:
-    """Appends all that the process prints, by Python or not, to a file in the run's folder."""
+    """Appends all that the process prints, its last words in a crash too, to a file in the run's folder."""
     run.folder.path.mkdir(parents=True, exist_ok=True)
     with (run.folder.path / OUTPUT).open("a") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
+    faulthandler.enable()
 
 
 def end_with_parent() -> None:
