@@ -1,4 +1,4 @@
-"""A model so small that a run takes a second, in a folder as a user would have one; and what a run has to be equal in."""
+"""A model so small that a run takes a second, in a folder as a user would have one; and what runs have to share."""
 
 import json
 import os
