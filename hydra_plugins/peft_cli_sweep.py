@@ -26,7 +26,8 @@ class Local(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: Any, config: DictConfig) -> None:
         """Takes what Hydra has."""
-        self.loader, self.task, self.config = hydra_context.config_loader, task_function.task, config
+        self.loader, self.config = hydra_context.config_loader, config
+        self.task, self.request = task_function.task, task_function.request
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Composes all runs, does what is left of them, and returns how each failed, None where it did not."""
@@ -36,7 +37,7 @@ class Local(Launcher):
         composer = Composer(self.loader, self.config)
         runs = [composer(list(overrides)) for overrides in job_overrides]
         options = Options(self.config.jobs, self.config.retry, self.config.plan)
-        failures = sweep(runs, options, self.engine(options))
+        failures = sweep(runs, options, self.engine(options), self.request)
         returns = []
         for run, failure in zip(runs, failures, strict=True):
             returns.append(JobReturn(run.overrides, status=JobStatus.COMPLETED))

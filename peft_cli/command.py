@@ -52,6 +52,7 @@ More
   eval "$(peft-run --shell-completion install=bash)"    switches tab completion on (or zsh, fish)"""
 
 
+Request = Callable[[dict], None]
 Task = Callable[["DictConfig", dict[str, str], list[str]], None]  # configuration, option of each group, overrides
 
 
@@ -63,9 +64,10 @@ class Failure(NamedTuple):
     log: str | None = None
 
 
-def command(task: Task) -> Callable[[], None]:
+def command(task: Task, request: Request = lambda config: None) -> Callable[[], None]:
     """Return the console entry point that composes configurations and runs a task with each.
 
+    `request` raises ValueError for a configuration that the task cannot do; a plan of a sweep asks it.
     The entry point exits with 1 for a run that failed, 2 for a request that cannot be met, 130 after Ctrl-C.
     """
 
@@ -75,13 +77,13 @@ def command(task: Task) -> Callable[[], None]:
             print(page())
         elif "--version" in arguments:
             print(version())
-        elif code := guarded(task, arguments):
+        elif code := guarded(Attempt(task, request), arguments):
             sys.exit(code)
 
     return main
 
 
-def guarded(task: Task, arguments: list[str]) -> int:
+def guarded(attempt: Attempt, arguments: list[str]) -> int:
     """Return the exit code; what is wrong before a task starts becomes one sentence on stderr."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -89,7 +91,7 @@ def guarded(task: Task, arguments: list[str]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints and exits by itself
     try:
-        return start(task, parse(arguments))
+        return start(attempt, parse(arguments))
     except (ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError) as error:
         print(f"peft-run: {sentence(error)}", file=sys.stderr)
         return 2
@@ -122,7 +124,7 @@ def parse(arguments: list[str]) -> Namespace:
     return flags
 
 
-def start(task: Task, flags: Namespace) -> int:
+def start(attempt: Attempt, flags: Namespace) -> int:
     """Do what the flags ask for and return the exit code."""
     from hydra import version as hydra_version
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -143,7 +145,7 @@ def start(task: Task, flags: Namespace) -> int:
         if flags.cfg or flags.info or flags.hydra_help or flags.shell_completion:
             return show(hydra, flags)
         loader.load_configuration = partial(compose, loader.load_configuration, True)
-        return run(task, hydra, flags)
+        return run(attempt, hydra, flags)
     finally:
         GlobalHydra.instance().clear()
 
@@ -168,14 +170,14 @@ def show(hydra: Hydra, flags: Namespace) -> int:
     return 0
 
 
-def run(task: Task, hydra: Hydra, flags: Namespace) -> int:
+def run(attempt: Attempt, hydra: Hydra, flags: Namespace) -> int:
     """Run a task once or, in a sweep, for each run; list what failed, and return the exit code."""
     if not flags.multirun:
-        failure = hydra.run("config", Attempt(task), flags.overrides).return_value
+        failure = hydra.run("config", attempt, flags.overrides).return_value
         if failure and failure.is_wrong_request:
             print(f"peft-run: {failure.reason}", file=sys.stderr)
         return exit_code([failure])
-    batches = hydra.multirun("config", Attempt(task), [*flags.overrides, "hydra.mode=MULTIRUN"])
+    batches = hydra.multirun("config", attempt, [*flags.overrides, "hydra.mode=MULTIRUN"])
     jobs = [job for batch in batches for job in batch]
     failed = [job for job in jobs if job.return_value]
     if failed:
@@ -191,6 +193,7 @@ class Attempt:
     """A task as Hydra's launchers call it: returns how it failed, if it did."""
 
     task: Task
+    request: Request
 
     def __call__(self, cfg: DictConfig) -> Failure | None:
         """Run the task; unless the request was wrong, the traceback is printed."""

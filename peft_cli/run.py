@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 import time
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,7 +254,21 @@ def check_all(config: dict) -> None:
         check(config[name], resolve(config[name]["_target_"]), name)
 
 
-main = command(experiment)
+def check_request(config: dict) -> None:
+    """Raises ValueError for what can be seen to be impossible without the backbone: a value, too few examples."""
+    check_all(config)
+    draw(json.dumps(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
+
+
+@cache
+def draw(section: str, shots: int | None, data_seed: int, test_limit: int | None) -> Data:
+    """The drawn examples of a data set, whose section of the configuration is given as JSON."""
+    from peft_cli.data import few_shot
+
+    return few_shot(build(json.loads(section)), shots, data_seed, test_limit)
+
+
+main = command(experiment, check_request)
 
 if __name__ == "__main__":
     from peft_cli import run as this_module  # by this name the processes of a sweep find the task

@@ -76,8 +76,12 @@ class Run:
 Engine = Callable[[Sequence[Run]], dict[str, Failure]]  # does runs, and tells the failures by folder
 
 
-def sweep(composed: Sequence[Composed], options: Options, engine: Engine) -> list[Failure | None]:
-    """Does what is left of a sweep and returns how each run failed, None where it did not.
+def sweep(
+    composed: Sequence[Composed], options: Options, engine: Engine, request: Callable[[dict], None]
+) -> list[Failure | None]:
+    """Does what is left of a sweep and returns how each run failed, None where it did not; or prints the plan of it.
+
+    `request` raises ValueError for a configuration that cannot be run; it is asked for a plan alone.
 
     A run that failed at an earlier time is a failure again, without being started, unless `options.retry`.
     """
@@ -85,6 +89,12 @@ def sweep(composed: Sequence[Composed], options: Options, engine: Engine) -> lis
     runs = [Run(*one) for one in composed]
     distinct = {str(run.folder.path): run for run in runs}
     states = {path: run.state() for path, run in distinct.items()}
+    if options.plan:
+        from peft_cli.sweep.plan import plan
+
+        probe = engine if options.plan == "probe" else None
+        print(plan(list(distinct.values()), states, request, options.jobs, probe))
+        return [None] * len(runs)
     failures = {path: run.failure() for path, run in distinct.items() if states[path] == "failed" and not options.retry}
     to_do = [run for path, run in distinct.items() if states[path] != "finished" and path not in failures]
     finished = len(distinct) - len(to_do) - len(failures)
