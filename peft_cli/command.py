@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from peft_cli.check import (
     PACKAGE,
     config_text,
-    folder,
     groups,
     listed,
     options,
     unreadable,
 )
-from peft_cli.compose import compose
+from peft_cli.compose import compose, hydra_loader
 from peft_cli.stop import Stopped
 
 if TYPE_CHECKING:
@@ -126,28 +125,14 @@ def parse(arguments: list[str]) -> Namespace:
 
 def start(attempt: Attempt, flags: Namespace) -> int:
     """Do what the flags ask for and return the exit code."""
-    from hydra import version as hydra_version
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.hydra import Hydra
-    from hydra._internal.utils import create_config_search_path
-    from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
 
-    hydra_version.setbase("1.3")
-    loader = ConfigLoaderImpl(create_config_search_path(f"file://{folder('conf')}"))
-    ConfigStore.instance().repo.pop("experiment", None)
-    for name in options("experiment"):  # names for tab completion; `accept` reads the file that is asked for
-        ConfigStore.instance().store(group="experiment", name=name, node={})
-    GlobalHydra.instance().clear()
-    hydra = Hydra("peft-run", loader)
-    GlobalHydra.instance().initialize(hydra)
-    try:
+    with hydra_loader() as loader:
+        hydra = GlobalHydra.instance().hydra
         if flags.cfg or flags.info or flags.hydra_help or flags.shell_completion:
             return show(hydra, flags)
         loader.load_configuration = partial(compose, loader.load_configuration, True)
         return run(attempt, hydra, flags)
-    finally:
-        GlobalHydra.instance().clear()
 
 
 def show(hydra: Hydra, flags: Namespace) -> int:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from peft_cli.check import HYDRAS_OWN, accept, check_content, check_experiment, check_key, check_keys, groups, own
+from peft_cli.check import (
+    HYDRAS_OWN,
+    accept,
+    check_content,
+    check_experiment,
+    check_key,
+    check_keys,
+    folder,
+    groups,
+    options,
+    own,
+)
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -85,3 +97,49 @@ class Composer:
 
         (override,) = OverridesParser.create(self.loader).parse_overrides([accept(line, False)[0]])
         return override.key_or_group, override.value()
+
+
+def experiments() -> Iterator[str]:
+    """Yield the folder, as it is called below `runs`, of each run that an experiment of experiments/ asks for."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from peft_cli.results import folder_of
+
+    for experiment in options("experiment"):
+        with hydra_loader() as loader:
+            overrides = [f"+experiment={experiment}", "hydra.mode=MULTIRUN"]
+            plain = type(loader).load_configuration.__get__(loader)
+            cfg = compose(plain, False, config_name="config", overrides=overrides, run_mode=RunMode.MULTIRUN)
+            params = OmegaConf.to_container(cfg.hydra.sweeper.params) or {}
+            asked = [f"+experiment={experiment}", *(f"{key}={value}" for key, value in params.items())]
+            parsed = OverridesParser.create(loader).parse_overrides(asked)
+            composer = Composer(loader, cfg)
+            for one in BasicSweeper.split_arguments(parsed, None)[0]:
+                run = composer(one)
+                yield str(folder_of(run.config, run.choices).path.relative_to(run.config["runs"]))
+
+
+@contextmanager
+def hydra_loader() -> Iterator[ConfigLoader]:
+    """Yield what composes configurations from conf/ and experiments/, with Hydra's global state while it is needed."""
+    from hydra import version as hydra_version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+
+    hydra_version.setbase("1.3")
+    loader = ConfigLoaderImpl(create_config_search_path(f"file://{folder('conf')}"))
+    ConfigStore.instance().repo.pop("experiment", None)
+    for name in options("experiment"):  # names for tab completion; `accept` reads the file that is asked for
+        ConfigStore.instance().store(group="experiment", name=name, node={})
+    GlobalHydra.instance().clear()
+    GlobalHydra.instance().initialize(Hydra("peft-run", loader))
+    try:
+        yield loader
+    finally:
+        GlobalHydra.instance().clear()
