@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ from peft_cli.sweep.worker import redirect, share_threads, tell
 NOTICE_SECONDS = 120  # before its time limit a job is told; Slurm looks about every 30 seconds
 MOST_STARTS = 100  # of one job: a run whose steps never reach a checkpoint would be requeued for ever
 MISSING = 3  # times a job has to be missing in the queue, since files may take a while to be seen
-GOES_ON = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")  # ends that are no fault of the run: it is submitted again
+GOES_ON = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "FAILED by SIGTERM")  # no fault of the run (nor a scancel)
+MOST_SUBMISSIONS = 10  # of one run by one client
 JOB = "slurm.json"  # in a run's folder: the job that does it
 
 
@@ -104,6 +106,7 @@ class Slurm:
     def __init__(self, task: Task, jobs: int | None, resources: Resources):
         self.task, self.jobs, self.resources = task, jobs, resources
         self.failures: dict[str, Failure] = {}
+        self.submissions: Counter[Path] = Counter()
 
     def __call__(self, runs: Sequence[Run]) -> dict[str, Failure]:
         """Submits what is not in the queue already, and waits for all unless it is told not to."""
@@ -180,7 +183,8 @@ class Slurm:
     def is_lost(self, run: Run, missing: dict[Path, int]) -> bool:
         """Whether a job that is gone without a result is a failure, and not one to submit again."""
         job, state = job_of(run), queue.ended(job_of(run))
-        if state.startswith(GOES_ON):
+        self.submissions[run.folder.path] += 1
+        if state.startswith(GOES_ON) and self.submissions[run.folder.path] < MOST_SUBMISSIONS:
             self.board.say(f"again     {run.folder.path}  its Slurm job {job} ended as {state}")
             self.submit([run])
             missing[run.folder.path] = 0

@@ -1,5 +1,4 @@
-"""Imports what every run needs. The process that did so is copied for each run, which then starts at once, and with
-the source as it was when the sweep began.
+"""Imports what every run needs. The process that did so is copied for each run, which then starts at once.
 
 It computes nothing: no thread of torch's and no state of a GPU exists yet when it is copied.
 """
@@ -10,7 +9,6 @@ import peft_cli.cost
 import peft_cli.evaluate
 import peft_cli.metrics
 import peft_cli.progress
-import peft_cli.run
 import peft_cli.sweep.worker
 import peft_cli.tracker
 import peft_cli.train

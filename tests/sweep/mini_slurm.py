@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PACKAGES = {"slurmctld": "slurmctld", "slurmd": "slurmd", "squeue": "slurm-client", "munged": "munge"}
@@ -159,25 +160,14 @@ class MiniSlurm:
         self.run("slurmd", "-N", f"n{i}")
 
     def kill_node(self, i: int) -> None:
-        """Kills a node with all that runs on it, as a broken machine does."""
-        for pid in [self.pid(f"slurmd-n{i}"), *self.processes(f"SLURMD_NODENAME=n{i}")]:
-            if pid:
-                os.kill(pid, signal.SIGKILL)
-        for pid in self.processes(f"spool-n{i}", of="cmdline"):
-            os.kill(pid, signal.SIGKILL)
-
-    def processes(self, text: str, of: str = "environ") -> list[int]:
-        """The processes that have `text` in their environment or command line, and belong to this Slurm."""
-        found = []
-        for path in Path("/proc").glob(f"[0-9]*/{of}"):
-            try:
-                content = path.read_bytes()
-                ours = str(self.root).encode() in content + (path.parent / "environ").read_bytes()
-            except OSError:
-                continue
-            if text.encode() in content and ours and int(path.parent.name) != os.getpid():
-                found.append(int(path.parent.name))
-        return found
+        """Kills a node with all that runs on it, as a broken machine does: its daemons first, so that none tells."""
+        log = str(self.root / f"slurmd-n{i}.log")
+        daemons = [pid for pid in processes() if log in open_files(pid)]
+        tasks = [pid for pid in processes() if f"SLURMD_NODENAME=n{i}\0".encode() in environment(pid)]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in [*daemons, *tasks]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def down(self) -> None:
         """Ends all jobs and daemons."""
@@ -216,6 +206,27 @@ class MiniSlurm:
                 logs = [f"{path.name}: {path.read_text()[-2000:]}" for path in self.root.glob("*.log")]
                 raise RuntimeError("Slurm did not get there\n" + "\n".join(logs))
             time.sleep(0.1)
+
+
+def processes() -> list[int]:
+    """All processes."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def open_files(pid: int) -> list[str]:
+    """The files that a process has open."""
+    try:
+        return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return []
+
+
+def environment(pid: int) -> bytes:
+    """The environment that a process was started with."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
 
 
 if __name__ == "__main__":
