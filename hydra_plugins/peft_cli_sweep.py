@@ -16,9 +16,16 @@ class Grid(BasicSweeper):
     """Hydra's own sweeper; it leaves it to our launchers, which are quicker, to compose each run before any starts."""
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Composes the runs for a launcher that is not ours."""
-        if not isinstance(self.launcher, Local):
-            super().validate_batch_is_legal(batch)
+        """Composes the runs for a launcher that is not ours, and refuses what that would pass over."""
+        if isinstance(self.launcher, Local):
+            return
+        for key in ("jobs", "plan"):
+            if self.config[key]:
+                launcher = self.config.hydra.runtime.choices["hydra/launcher"]
+                raise ValueError(
+                    f"{key}={self.config[key]} is for hydra/launcher=local and slurm; {launcher} has keys of its own"
+                )
+        super().validate_batch_is_legal(batch)
 
 
 class Local(Launcher):
