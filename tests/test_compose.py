@@ -4,7 +4,7 @@ import pytest
 from hydra.types import RunMode
 
 from peft_cli.check import own
-from peft_cli.compose import Composer, compose, experiments, hydra_loader
+from peft_cli.compose import Composer, compose, hydra_loader
 
 SWEEPS = [
     ["method=spt", "seed=3", "shots=50"],
@@ -49,8 +49,3 @@ def test_runs_do_not_share_values(composer):
 def test_a_wrong_run_is_refused(composer, override, hint):
     with pytest.raises(ValueError, match=hint):
         composer([override])
-
-
-def test_each_run_of_an_experiment_has_a_folder():
-    found = list(experiments())
-    assert len(found) > 40 and any(name.startswith("mini/tiny-gpt2/untouched/shots=0-") for name in found)

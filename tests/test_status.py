@@ -1,14 +1,26 @@
 import json
 import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
-from peft_cli import report
+from peft_cli import check, report
 from peft_cli.compose import experiments
 from peft_cli.lock import locked
 from peft_cli.results import RunFolder
 from peft_cli.status import stale, status
+
+
+@pytest.fixture
+def checkout(tmp_path_factory, monkeypatch):
+    """A copy of conf/ with one experiment beside it, which is read in place of ours."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(Path(__file__).parents[1] / "conf", folder / "conf")
+    (folder / "experiments").mkdir()
+    (folder / "experiments" / "table1.yaml").write_text("hydra: {sweeper: {params: {method: 'pt,ft', seed: '0,1'}}}")
+    monkeypatch.setattr(check, "PACKAGE", folder / "peft_cli")
 
 
 @pytest.fixture
@@ -40,8 +52,9 @@ def test_a_job_in_the_queue_is_told_as_such(runs, monkeypatch):
     assert "1 queued" in status([runs])
 
 
-def test_stale_lists_what_no_experiment_asks_for_and_deletes_nothing(runs):
-    named = next(experiments())
+def test_stale_lists_what_no_experiment_asks_for_and_deletes_nothing(runs, checkout):
+    named, *others = experiments()
+    assert len(others) == 3
     RunFolder(runs / named).open({}, goes_on=False)
     told = stale([runs])
     assert named not in told and "mini/broken2" in told
@@ -49,7 +62,7 @@ def test_stale_lists_what_no_experiment_asks_for_and_deletes_nothing(runs):
     assert (runs / "mini" / "broken2" / "error.json").exists()
 
 
-def test_the_report_has_both(runs, capsys):
+def test_the_report_has_both(runs, checkout, capsys):
     assert report.main(["--status", "--stale", str(runs)]) == 0
     assert "6 runs: 1 finished" in (told := capsys.readouterr().out) and "in no experiment" in told
 
