@@ -201,7 +201,7 @@ def failure_of(error: BaseException) -> Failure:
     """Return how an exception is told."""
     if is_wrong_request(error):
         return Failure(sentence(error), True)
-    return Failure(f"{type(error).__name__}: {sentence(error)}", False)
+    return Failure(": ".join(filter(None, [type(error).__name__, sentence(error)])), False)
 
 
 def is_wrong_request(error: BaseException) -> bool:
