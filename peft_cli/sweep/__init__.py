@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Literal
 
 from pydantic import PositiveInt
@@ -37,7 +38,7 @@ class Run:
     config: dict
     choices: dict[str, str]
 
-    @property
+    @cached_property
     def folder(self) -> RunFolder:
         """Where it leaves its result."""
         return folder_of(self.config, self.choices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -48,10 +48,11 @@ def plan(
     told = {path: reason for run in runs if (path := str(run.folder.path)) and (reason := refusal(run, states, check))}
     states = {path: "impossible" if path in told else state for path, state in states.items()}
     left = [run for run in runs if states[str(run.folder.path)] in ("new", "resumable", "failed")]
-    known = [read_cost(folder, result) for root in roots(runs) for folder, result in read_results(root)]
-    if probe and (unlike := without_twins([run for run in left if estimate(run, known) is None])):
-        known += probed(unlike, probe)
-    costs = {str(run.folder.path): estimate(run, known) for run in left}
+    known = Known(read_cost(folder, result) for root in roots(runs) for folder, result in read_results(root))
+    if probe and (unlike := without_twins([run for run in left if known.estimate(run) is None])):
+        for cost in probed(unlike, probe):
+            known.add(cost)
+    costs = {str(run.folder.path): known.estimate(run) for run in left}
     rows = [row(run, states, told, costs) for run in runs]
     table = tabulate(rows, ["state", "run", "time", "memory", "disk", "as in"], tablefmt="plain", disable_numparse=True)
     return "\n".join([table, "", summary(states, left, list(costs.values()), jobs or 1)])
@@ -96,15 +97,29 @@ def without_twins(runs: Iterable[Run]) -> list[Run]:
     return list({shape(run.config, HARDLY_COSTS): run for run in reversed(list(runs))}.values())
 
 
-def estimate(run: Run, known: Sequence[Cost]) -> Estimate | None:
-    """What a run costs: as its seeds did, or as what differs in size alone, scaled; None where there is neither."""
-    for ignored, source in ((SEEDS, "other seeds"), (HARDLY_COSTS, "other sizes, scaled")):
-        alike = [cost for cost in known if shape(cost.config, ignored) == shape(run.config, ignored)]
-        if alike:
-            seconds = fmean(scaled(run.config, cost.result, exactly=ignored == SEEDS) for cost in alike)
-            memory = max(cost.result["cost"]["peak_memory_bytes"] for cost in alike)
-            return Estimate(seconds, memory, fmean(cost.disk_bytes for cost in alike), f"{len(alike)} {source}")
-    return None
+class Known:
+    """The costs of finished runs, by what they have in common with others."""
+
+    LIKENESSES = ((SEEDS, "other seeds"), (HARDLY_COSTS, "other sizes, scaled"))
+
+    def __init__(self, costs: Iterable[Cost]):
+        self.alike: dict[tuple, list[Cost]] = defaultdict(list)
+        for cost in costs:
+            self.add(cost)
+
+    def add(self, cost: Cost) -> None:
+        """Adds a finished run."""
+        for ignored, _ in self.LIKENESSES:
+            self.alike[ignored, shape(cost.config, ignored)].append(cost)
+
+    def estimate(self, run: Run) -> Estimate | None:
+        """What a run costs: as its seeds did, or as what differs in size alone, scaled; None where there is neither."""
+        for ignored, source in self.LIKENESSES:
+            if alike := self.alike.get((ignored, shape(run.config, ignored))):
+                seconds = fmean(scaled(run.config, cost.result, exactly=ignored == SEEDS) for cost in alike)
+                memory = max(cost.result["cost"]["peak_memory_bytes"] for cost in alike)
+                return Estimate(seconds, memory, fmean(cost.disk_bytes for cost in alike), f"{len(alike)} {source}")
+        return None
 
 
 def scaled(config: Mapping, result: Mapping, exactly: bool) -> float:
