@@ -64,7 +64,7 @@ def write_claim(folder: Path) -> Path:
     """A new claim of this process, complete from the moment that it can be seen."""
     claim = folder / f".lock-{uuid.uuid4().hex[:12]}"
     content = {"host": platform.node(), "machine": machine(), "pid": os.getpid(), "started": started(os.getpid())}
-    partial = claim.with_name(f".partial{claim.name}")
+    partial = claim.with_name(claim.name.replace("lock", "claim"))
     partial.write_text(json.dumps(content))
     partial.replace(claim)
     return claim

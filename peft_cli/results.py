@@ -82,9 +82,9 @@ class RunFolder:
         self.tidy()
 
     def tidy(self) -> None:
-        """Removes what a finished run needs no more."""
-        for name in ONLY_UNTIL_FINISHED:
-            (self.path / name).unlink(missing_ok=True)
+        """Removes what a finished run needs no more, and what killed processes were writing."""
+        for path in [*(self.path / name for name in ONLY_UNTIL_FINISHED), *self.path.glob(".*.partial")]:
+            path.unlink(missing_ok=True)
 
     def fail(self, error: BaseException, reason: str, is_wrong_request: bool, command: str) -> None:
         """Writes error.json for an exception."""

@@ -62,10 +62,16 @@ def outcome(folder: Path) -> dict:
         "log": [{name: value for name, value in row.items() if name != "step_seconds"} for row in rows],
         "scores": result["scores"],
         "best": result["training"]["best_step"],
-        "files": sorted(path.name for path in folder.iterdir() if path.name != "output.log"),
+        "files": sorted(path.name for path in folder.iterdir() if not path.name.startswith(("output.log", ".claim"))),
     }
 
 
 def outcomes(runs: Path) -> dict[str, dict]:
     """The outcome of each finished run below `runs`."""
     return {str(path.parent.relative_to(runs)): outcome(path.parent) for path in runs.rglob("result.json")}
+
+
+def differences(found: dict[str, dict], expected: dict[str, dict]) -> dict[str, list]:
+    """What is not the same in two sets of outcomes, by run."""
+    alike = {name: [key for key in expected[name] if found[name][key] != expected[name][key]] for name in found}
+    return {name: [*keys, found[name]["files"]] for name, keys in alike.items() if keys}
