@@ -58,22 +58,12 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     """The straight line: data, backbone, method, training, predictions, result."""
     from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
-    from peft_cli.data import few_shot
     from peft_cli.evaluate import Decoding
-    from peft_cli.method import Method
     from peft_cli.metrics import score
     from peft_cli.tracker import Tracker
-    from peft_cli.transfer import start_from
 
     start = time.perf_counter()
-    data = few_shot(build(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
-    set_seed(config["seed"])  # a classification head starts from noise
-    backbone = build(config["backbone"], labels=data.labels)
-    fingerprint = backbone.fingerprint()
-    set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
-    method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
-    sources = start_from(method, config["init_from"])
-    backbone.check([*data.train, *data.validation, *data.test])
+    data, backbone, fingerprint, method, sources = prepare(config)
     meter, signals = Meter(backbone, method), Signals()
     described, decoding = describe(data), Decoding(**config["decode"])
     made_of = {"backbone": fingerprint, "init_from": str(sources), **described["sha256"]}
@@ -105,6 +95,23 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     folder.finish(result)
     tracker.finish(result)
     return result
+
+
+def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
+    """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and where that starts from."""
+    from peft_cli.data import few_shot
+    from peft_cli.method import Method
+    from peft_cli.transfer import start_from
+
+    data = few_shot(build(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
+    set_seed(config["seed"])  # a classification head starts from noise
+    backbone = build(config["backbone"], labels=data.labels)
+    fingerprint = backbone.fingerprint()
+    set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
+    method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
+    sources = start_from(method, config["init_from"])
+    backbone.check([*data.train, *data.validation, *data.test])
+    return data, backbone, fingerprint, method, sources
 
 
 def fit(

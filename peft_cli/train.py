@@ -38,15 +38,9 @@ class Recipe:
 
 
 def train(
-    backbone: Backbone,
-    method: Method,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
-    recipe: Recipe,
-    metric: Callable[[Sequence[Example]], float],
-    log: Callable[[dict], None],
-    checkpoint: Checkpoint | None = None,
-) -> dict:
+    backbone: Backbone, method: Method, examples: Sequence[Example], validation: Sequence[Example], recipe: Recipe,
+    metric: Callable[[Sequence[Example]], float], log: Callable[[dict], None], checkpoint: Checkpoint | None = None,
+) -> dict:  # fmt: skip
     """Trains `method` on `examples`, leaves it in its best state, and returns when that was and how long it took.
 
     The best state has the lowest loss or the highest `metric` on `validation`, step 0 included; where nothing is
