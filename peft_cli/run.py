@@ -67,8 +67,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     meter, signals = Meter(backbone, method), Signals()
     described, decoding = describe(data), Decoding(**config["decode"])
     made_of = {"backbone": fingerprint, "init_from": str(sources), **described["sha256"]}
-    every_seconds = config["train"]["checkpoint_seconds"]
-    checkpoint = Checkpoint(folder.path, every_seconds, signals, made_of, meter=meter)
+    checkpoint = Checkpoint(folder.path, config["train"]["checkpoint_seconds"], signals, made_of, meter=meter)
     folder.open(config, goes_on=checkpoint.step > 0)
     tracker = Tracker(folder.path, config, **config["wandb"])
     with signals.heard():
@@ -98,7 +97,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
 
 
 def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
-    """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and where that starts from."""
+    """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
     from peft_cli.data import few_shot
     from peft_cli.method import Method
     from peft_cli.transfer import start_from
