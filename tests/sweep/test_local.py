@@ -235,3 +235,16 @@ def test_two_clients_do_each_run_once(client, tmp_path):
     clients = [client("seed=range(0,6)", "shots=6"), client("seed=range(5,-1,-1)", "shots=6")]
     assert [(process.communicate(timeout=60)[1], process.returncode)[1] for process in clients] == [0, 0]
     assert len(done(tmp_path)) == 6
+
+
+def test_joblibs_launcher_does_a_sweep_too(peft_run, tmp_path):
+    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    code, err = peft_run("-m", *joblib, "seed=0,1,9")
+    assert code == 1 and "1 of 3 runs failed" in err and len(done(tmp_path)) == 2
+    assert peft_run("-m", *joblib, "seed=0,9")[0] == 0 and len(done(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("option", ["jobs=2", "plan=true", "plan=probe"])
+def test_what_another_launcher_would_pass_over_is_refused(option, peft_run, tmp_path):
+    code, err = peft_run("-m", "hydra/launcher=basic", option, "seed=0,1")
+    assert code == 2 and "is for hydra/launcher=local and hydra/launcher=slurm alone" in err and not done(tmp_path)
