@@ -223,7 +223,7 @@ def check_key(key: str, base: DictConfig) -> None:
         raise ValueError(f"there is no key {head}; {listed('there are', head, heads)}")
     if bool(tail) != (head in groups()):
         raise ValueError(f"there is no value {key}; {head} is {'a single value' if tail else 'a group of them'}")
-    if tail and tail not in base[head]:
+    if tail and tail not in list(base[head]):  # `in` passes over a value that is missing
         names = [name for name in base[head] if not name.startswith("_")]
         choice = f"{head}={base.hydra.runtime.choices[head]}"
         raise ValueError(f"{choice} has no key {tail}; {listed('it has', tail, names)}")

@@ -72,6 +72,8 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         metavar="FOLDER",
         help="folders of runs (default: runs)",
     )
+    parser.add_argument("--status", action="store_true", help="tell how many runs are in which state, and why")
+    parser.add_argument("--stale", action="store_true", help="list the runs that no file in experiments/ asks for")
     parser.add_argument("--csv", type=Path, metavar="PATH", help="also write a CSV file with one row for each run")
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="also write what is printed to a file")
     return parser.parse_args(arguments)
@@ -79,6 +81,11 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
 
 def report(options: Namespace) -> int:
     """Reads, tabulates, writes and prints what `options` ask for."""
+    if options.status or options.stale:
+        from peft_cli.status import stale, status
+
+        print("\n".join(tell(options.folders) for tell in [status] * options.status + [stale] * options.stale))
+        return 0
     found = find(options.folders)
     runs, unreadable = read(found[FINISHED])
     for reason in unreadable:
