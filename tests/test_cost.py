@@ -27,7 +27,7 @@ def test_flops_of_a_step_are_those_of_its_matrix_products():
     meter, _ = measured(prompt(4))
     rows = meter.backbone.encode(EXAMPLES[:2])
     length = 4 + max(len(row.source) + len(row.target) for row in rows)
-    tokens, scored = 2 * length, sum(len(row.target) for row in rows)
+    tokens, scored = 4 + 2 * (length - 4), sum(len(row.target) for row in rows)  # a decoder's prompt runs once
     vocabulary = meter.backbone.config.vocab_size
     blocks = LAYERS * 2 * tokens * 12 * D_MODEL**2
     forward = blocks + 2 * scored * D_MODEL * vocabulary
