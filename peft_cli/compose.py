@@ -20,6 +20,7 @@ from peft_cli.check import (
     groups,
     options,
     own,
+    settings,
 )
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ def compose(plain: Callable, runs: bool, *, config_name: str, overrides: list[st
     except Exception:
         check_keys(firsts, plain)
         raise
-    if "experiment" in cfg.hydra.runtime.choices:
+    choices = cfg.hydra.runtime.choices
+    if "experiment" in choices:
         check_experiment(cfg, plain)
+        more = [] if is_sweep else settings(choices.experiment, choices, firsts)
+        check_keys([*firsts, *more], plain)
+        cfg = plain(config_name=config_name, overrides=[*firsts, *more], run_mode=run_mode, **rest) if more else cfg
     cfg.hydra.overrides.task = [line for line, _ in accepted if not re.match(HYDRAS_OWN, line)]
     check_content(cfg, is_complete=runs and not is_sweep)
     return cfg
@@ -71,6 +76,7 @@ class Composer:
 
         is_choice = re.compile(rf"\+*({'|'.join(groups())}|experiment)=").match
         cfg, empty = self.chosen(tuple(filter(is_choice, overrides)))
+        choices = cfg.hydra.runtime.choices
         ours = deepcopy(empty)
         for line in overrides:
             if not is_choice(line):
@@ -79,7 +85,7 @@ class Composer:
                 OmegaConf.update(ours, key, value, merge=True)
         check_content(ours, is_complete=True)
         config = OmegaConf.to_container(ours, resolve=True)
-        return Composed(list(overrides), config, {group: cfg.hydra.runtime.choices[group] for group in groups()})
+        return Composed(list(overrides), config, {group: choices[group] for group in groups()})
 
     def choose(self, choices: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
         """Return the composition of some choices of options, and the same without Hydra's part."""
