@@ -6,6 +6,7 @@
     tokens=30e6      positions read in all; a run that was stopped goes on from its checkpoint in `out`
     threads=2        cores to use
     seed=0           initial weights
+    judge=false      true trains nothing and prints the losses on what was held out of the model that is in `out`
 
 A row of the data is a function of its number, so that a resumed run sees what an uninterrupted one would have seen.
 On a GPU it uses the GPU. bf16 where the products are, fp32 for the weights while they train, fp16 on disk.
@@ -23,6 +24,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
+from peft_cli.backbone.targets import IGNORE
 from peft_cli.embedded.architectures import ARCHITECTURES, build, load_tokenizer
 from peft_cli.embedded.card import write_card
 from peft_cli.embedded.corpus import read_corpus
@@ -31,16 +33,26 @@ from peft_cli.progress import progress
 
 EMBEDDED = Path(__file__).parent / "embedded"
 TOKENS_PER_STEP = 4096
+PARTS = 4  # of a step, one after the other
 LR, BETAS = 4e-3, (0.9, 0.95)
 WARMUP, COOLDOWN = 0.02, 0.3  # shares of the steps over which the learning rate rises and falls
 LOG_SECONDS, CHECKPOINT_SECONDS = 30, 300
-DEFAULTS = {"backbone": "tiny-gpt2", "corpus": "???", "out": None, "tokens": 30e6, "threads": 2, "seed": 0}
+DEFAULTS = {
+    "backbone": "tiny-gpt2",
+    "corpus": "???",
+    "out": None,
+    "tokens": 30e6,
+    "threads": 2,
+    "seed": 0,
+    "judge": False,
+}
 
 
 def main() -> None:
     """Trains, or goes on training, the backbone that the command line names."""
     try:
-        pretrain(read_options(sys.argv[1:]))
+        options = read_options(sys.argv[1:])
+        judge(options) if options["judge"] else pretrain(options)
     except (ValueError, OmegaConfBaseException) as error:
         print(f"pretrain: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
@@ -60,15 +72,17 @@ def read_options(arguments: list[str]) -> dict:
 
 def pretrain(options: dict) -> None:
     """Makes tokenizer and model, trains, judges on what was held out, and writes it all down."""
-    name, out = options["backbone"], Path(options["out"] or EMBEDDED / options["backbone"])
+    name, out = options["backbone"], folder(options)
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(int(options["threads"]))
     torch.manual_seed(int(options["seed"]))
     corpus = read_corpus(Path(options["corpus"]))
     tokenizer = load_tokenizer(name, out, corpus)
     model = build(name).to("cuda" if torch.cuda.is_available() else "cpu")
-    rows = Rows(ARCHITECTURES[name].objective, tokenizer, corpus)
-    log = train(model, rows, int(float(options["tokens"])) // TOKENS_PER_STEP, out / "checkpoint.pt")
+    architecture = ARCHITECTURES[name]
+    rows = Rows(architecture.objective, tokenizer, corpus, architecture.short_rows)
+    optimizers = make_optimizers(model, architecture.table_lr)
+    log = train(model, optimizers, rows, int(float(options["tokens"])) // TOKENS_PER_STEP, out / "checkpoint.pt")
     losses = held_out_losses(model, rows)
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -78,9 +92,25 @@ def pretrain(options: dict) -> None:
     (out / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def train(model: nn.Module, rows: Rows, steps: int, checkpoint: Path) -> list[dict]:
+def judge(options: dict) -> None:
+    """Prints the losses, in nats a token, of a finished model on held-out books and on held-out domains."""
+    name, out = options["backbone"], folder(options)
+    if not (out / "model.safetensors").exists():
+        raise ValueError(f"backbone={name} has no model in {out}; make it first, with the same command without judge")
+    corpus = read_corpus(Path(options["corpus"]))
+    model = type(build(name)).from_pretrained(out, dtype=torch.float32)
+    rows = Rows(ARCHITECTURES[name].objective, load_tokenizer(name, out, corpus), corpus)
+    for held_out, nats in held_out_losses(model, rows).items():
+        print(f"{held_out:10} {nats:.3f} nats a token, perplexity {math.exp(nats):.1f}")
+
+
+def folder(options: dict) -> Path:
+    """Where the model is, or will be."""
+    return Path(options["out"] or EMBEDDED / options["backbone"])
+
+
+def train(model: nn.Module, optimizers: list, rows: Rows, steps: int, checkpoint: Path) -> list[dict]:
     """The loop; goes on from the checkpoint where there is one. Returns the log: step, tokens and mean loss."""
-    optimizers = make_optimizers(model)
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: trapezoid(step, steps)) for o in optimizers]
     parts = [model, *optimizers, *schedules]
     start, row, tokens, log = restore(checkpoint, parts)
@@ -109,28 +139,38 @@ def size(row: tuple[list[int], list[int]]) -> int:
     return max(map(len, row)) if len(row[0]) == len(row[1]) else sum(map(len, row))
 
 
+def scored(row: tuple[list[int], list[int]]) -> int:
+    """The tokens that count in the loss of a row."""
+    return sum(label != IGNORE for label in row[1])
+
+
 def train_step(model: nn.Module, optimizers: list, schedules: list, batch: list) -> float:
-    """One step on a batch of rows; returns its mean loss."""
-    with torch.autocast(model.device.type, torch.bfloat16):
-        total, n = loss(model, batch)
-    mean = total / n
-    mean.backward()
+    """One step on a batch of rows, in parts of like lengths to save padding; returns its mean loss."""
+    batch, total, n = sorted(batch, key=size), 0.0, sum(map(scored, batch))
+    part = math.ceil(len(batch) / PARTS)
+    for start in range(0, len(batch), part):
+        with torch.autocast(model.device.type, torch.bfloat16):
+            sum_of_part, _ = loss(model, batch[start : start + part])
+        (sum_of_part / n).backward()
+        total += sum_of_part.item()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer, schedule in zip(optimizers, schedules, strict=True):
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-    return mean.item()
+    return total / n
 
 
-def make_optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: nn.Module, table_lr: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan, 2024, https://kellerjordan.github.io/posts/muon) for the blocks' matrices, AdamW for the rest."""
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in tables]
-    rest = [p for p in model.parameters() if p.ndim != 2 or id(p) in tables]
+    tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+    is_table = {id(p) for p in tables}.__contains__
+    matrices = [p for p in model.parameters() if p.ndim == 2 and not is_table(id(p))]
+    vectors = [p for p in model.parameters() if p.ndim != 2]
+    groups = [{"params": vectors}, {"params": list(dict.fromkeys(tables)), "lr": table_lr}]
     return [
         torch.optim.Muon(matrices, lr=LR, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=LR, betas=BETAS, weight_decay=0.0),
+        torch.optim.AdamW(groups, lr=LR, betas=BETAS, weight_decay=0.0),
     ]
 
 

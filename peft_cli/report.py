@@ -26,6 +26,7 @@ from peft_cli.tables import (
     Table,
     as_run,
     differing,
+    digits,
     estimate,
     gathered,
     is_comparable,
@@ -36,6 +37,7 @@ from peft_cli.tables import (
 )
 
 FINISHED, FAILED, INTERRUPTED = "result.json", "error.json", "log.jsonl"  # the first of these tells a folder's state
+VALIDATED = {f"training.best_validation_{name}": f"validation {name}" for name in ("loss", "metric")}
 TOO_LONG_FOR_A_CELL = ("data.train_ids", "data.validation_ids")
 
 
@@ -152,13 +154,17 @@ def markdown(table: Table, siblings: Sequence[Table]) -> str:
     made = rows(table.runs)
     runs = [run for row in made for run in row.runs]
     scores = list(dict.fromkeys(name for run in runs for name in run.fields if name.startswith("scores.")))
+    validated = [name for name in VALIDATED if any(run.fields.get(name) is not None for run in runs)]
     shown = [i for i in range(len(COSTS)) if is_comparable(i, runs)]
+    precision = {name: digits([run.fields.get(name) for run in runs]) for name in scores}
     lines = []
     for row, label in zip(made, labels(made), strict=True):
-        estimates = [estimate([run.fields.get(name) for run in row.runs]) for name in scores]
+        estimates = [estimate([run.fields.get(name) for run in row.runs], precision[name]) for name in scores]
         costs = [ABSENT if row.cost(i) is None else COSTS[i].write(row.cost(i)) for i in shown]
-        lines.append([label, len(row.runs), *estimates, *costs])
-    headers = ["method", "runs", *(name.removeprefix("scores.") for name in scores), *(COSTS[i].title for i in shown)]
+        chosen_by = [estimate([run.fields.get(name) for run in row.runs], digits=2) for name in validated]
+        lines.append([label, len(row.runs), *estimates, *chosen_by, *costs])
+    scored = [name.removeprefix("scores.") for name in scores]
+    headers = ["method", "runs", *scored, *(VALIDATED[name] for name in validated), *(COSTS[i].title for i in shown)]
     align = ["left", *["right"] * (len(headers) - 1)]
     body = tabulate(lines, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
     return f"## {heading(table, siblings)}\n\n{body}\n\n" + "\n".join(f"- {note}" for note in notes(table, runs))
@@ -167,7 +173,8 @@ def markdown(table: Table, siblings: Sequence[Table]) -> str:
 def heading(table: Table, siblings: Sequence[Table]) -> str:
     """Data, backbone, shots, and as many facts as it takes to tell this table apart from its siblings."""
     alike = [sibling.facts for sibling in siblings]
-    told = [f"{table.data} · {table.backbone} · {'all' if table.shots is None else table.shots} shots"]
+    shots = f"{table.backbone} · {'all' if table.shots is None else table.shots} shots"
+    told = [f"{table.data} · {'other systems' if all(run.is_system for run in table.runs) else shots}"]
     for key, fact in table.facts.items():
         if key in differing(alike):
             common = set.intersection(*(set(facts.get(key, ABSENT).split("|")) for facts in alike))
@@ -179,9 +186,13 @@ def heading(table: Table, siblings: Sequence[Table]) -> str:
 
 def notes(table: Table, runs: Sequence[Run]) -> Iterator[str]:
     """What was measured, with what and on what."""
-    fields = [run.fields for run in runs]
-    for name, signature in under(table.facts, "signatures.").items():
+    signatures = {name: fact for run in runs for name, fact in under(run.facts, "signatures.").items()}
+    for name, signature in sorted(signatures.items()):
         yield f"{name}: `{signature}`"
+    yield from scored([run.fields for run in runs])
+    fields = [run.fields for run in runs if not run.is_system]
+    if not fields:
+        return
     repeated = len(table.runs) - len(runs)
     again = f"; {repeated} more with the settings and seeds of one of these left out" if repeated else ""
     yield f"runs: {len(runs)}{again}; ± is half the {CONFIDENCE:.0%} t-interval over seeds, absent with one run"
@@ -197,6 +208,18 @@ def notes(table: Table, runs: Sequence[Run]) -> Iterator[str]:
     kinds = " or ".join(dict.fromkeys(run["cost.memory_kind"] for run in fields))
     yield f"memory: peak of {kinds}; costs are medians over runs"
     yield f"versions: {', '.join(versions(fields))}"
+
+
+def scored(fields: Sequence[Mapping]) -> Iterator[str]:
+    """By which protocol, how many references how many items have, and why a score has no value."""
+    if "scored.protocol" in fields[0]:
+        counts = ", ".join(f"{n} ({items:,})" for n, items in fields[0]["scored.references"])
+        yield (
+            f"protocol: {fields[0]['scored.protocol']}, {fields[0]['scored.items']:,} items; "
+            f"references of an item (so many items): {counts}"
+        )
+    for name, reasons in gathered([under(run, "undefined.") for run in fields]).items():
+        yield f"{name}: no value in {len(reasons)} of {len(fields)} runs: {' or '.join(dict.fromkeys(reasons))}"
 
 
 def versions(fields: Sequence[Mapping]) -> Iterator[str]:

@@ -22,7 +22,7 @@ CANNOT_CHANGE_A_RESULT = (
     *("jobs", "retry", "plan"),
 )
 UNTOUCHED = "untouched"  # in place of a method with shots=0
-UNUSED_WITHOUT_SHOTS = ("method", "train", "seed", "data_seed")
+UNUSED_WITHOUT_SHOTS = ("method", "train", "seed", "data_seed", "draw", "validation")
 OUTPUT = "output.log"  # what a run of a sweep printed
 PRINTED_CHARACTERS = 20_000  # of which error.json has the end
 ONLY_UNTIL_FINISHED = ("error.json", "checkpoint.pt", "predictions.partial.jsonl", "slurm.json")
@@ -53,11 +53,14 @@ class RunFolder:
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite(row)) + "\n")
 
-    def write_predictions(self, examples: Sequence[Example], texts: Sequence[str]) -> None:
-        """Writes predictions.jsonl: id, source, prediction and references of each example."""
+    def write_predictions(
+        self, examples: Sequence[Example], texts: Sequence[str], scores: Sequence[Mapping] | None = None
+    ) -> None:
+        """Writes predictions.jsonl: id, source, prediction and references of each example, and its own scores."""
         rows = (
             {"id": e.id, "source": e.source, "prediction": text, "references": e.references}
-            for e, text in zip(examples, texts, strict=True)
+            | ({"scores": finite(dict(own))} if own else {})
+            for e, text, own in zip(examples, texts, scores or [{}] * len(texts), strict=True)
         )
         with self.replacing("predictions.jsonl") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -32,10 +33,12 @@ if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and
     from peft_cli.method import Method
     from peft_cli.tracker import Tracker
 
+DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys that decide which examples a run draws
+
 
 def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -> None:
     """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was."""
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = with_sources(OmegaConf.to_container(cfg, resolve=True))
     folder = folder_of(config, choices)
     if folder.is_finished:
         folder.tidy()
@@ -58,8 +61,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     """The straight line: data, backbone, method, training, predictions, result."""
     from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
-    from peft_cli.evaluate import Decoding
-    from peft_cli.metrics import score
+    from peft_cli.evaluate import Decoding, score_all
     from peft_cli.tracker import Tracker
 
     start = time.perf_counter()
@@ -76,18 +78,20 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
         method.fold()
         bytes_stored = folder.write_tensors(method.state_dict())
         prediction = answer(backbone, method, data.test, decoding, folder, signals)
-    scores, signatures = score(data.metrics, prediction.texts, [example.references for example in data.test])
-    folder.write_predictions(data.test, prediction.texts)
+    scores = score_all(data, data.test, prediction.texts, config["protocol"], config["more_metrics"])
+    folder.write_predictions(data.test, prediction.texts, scores.examples)
     costs = meter.read(prediction.seconds / len(data.test), bytes_stored)
     result = {
         "run": identity(config, choices),
-        "scores": scores,
-        "signatures": signatures,
+        "scores": scores.values,
+        "signatures": scores.signatures,
+        "undefined": scores.reasons,
+        "scored": scores.items,
         "cost": costs | {"total_seconds": meter.seconds_before + time.perf_counter() - start},
         "training": training,
         "sources": sources,
         "data": described,
-        "backbone": {"sha256": fingerprint, **cut_sources(backbone, data)},
+        "backbone": {"sha256": fingerprint, **cut_texts(backbone, data)},
         "environment": environment(backbone.model.device),
         "config": config,
     }
@@ -100,15 +104,17 @@ def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
     """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
     from peft_cli.data import few_shot
     from peft_cli.method import Method
+    from peft_cli.metrics import check_request
     from peft_cli.transfer import start_from
 
-    data = few_shot(build(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
+    data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
+    check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
-    backbone = build(config["backbone"], labels=data.labels)
+    backbone = build(config["backbone"], labels=data.labels, is_number=data.scale is not None)
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
-    sources = start_from(method, config["init_from"])
+    sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check([*data.train, *data.validation, *data.test])
     return data, backbone, fingerprint, method, sources
 
@@ -118,8 +124,7 @@ def fit(
     tracker: Tracker, checkpoint: Checkpoint,
 ) -> dict:  # fmt: skip
     """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it."""
-    from peft_cli.evaluate import predict
-    from peft_cli.metrics import score
+    from peft_cli.evaluate import predict, score_all
     from peft_cli.progress import progress
     from peft_cli.train import Recipe, train
 
@@ -127,7 +132,8 @@ def fit(
 
     def metric(examples: Sequence[Example]) -> float:
         texts = predict(backbone, method, examples, decoding).texts
-        return next(iter(score(data.metrics[:1], texts, [example.references for example in examples])[0].values()))
+        first = replace(data, metrics=data.metrics[:1])
+        return score_all(first, examples, texts, config["protocol"]).selects
 
     with progress("train", recipe.steps, checkpoint.step) as done:
 
@@ -175,16 +181,16 @@ def describe(data: Data) -> dict:
         "train_ids": [example.id for example in data.train],
         "validation_ids": [example.id for example in data.validation],
         "n_test": len(data.test),
+        **data.notes,
         "sha256": {split: fingerprint(getattr(data, split)) for split in ("train", "validation", "test")},
     }
 
 
-def cut_sources(backbone: Backbone, data: Data) -> dict[str, int]:
-    """How many sources of each split lost their end, since they are longer than the backbone reads."""
-    splits = ("train", "validation", "test")
-    return {
-        f"cut_{split}_sources": sum(row.is_cut for row in backbone.encode(getattr(data, split))) for split in splits
-    }
+def cut_texts(backbone: Backbone, data: Data) -> dict[str, int]:
+    """How many sources of each split lost their end, since they are longer than the backbone reads, and targets too."""
+    rows = {split: backbone.encode(getattr(data, split)) for split in ("train", "validation", "test")}
+    counts = {f"cut_{split}_sources": sum(row.is_cut for row in part) for split, part in rows.items()}
+    return counts | {"cut_train_targets": sum(row.is_target_cut for row in rows["train"])}
 
 
 def environment(device: torch.device) -> dict:
@@ -216,13 +222,16 @@ def summary(result: dict, folder: RunFolder) -> str:
     """What a user wants to know first, in a few lines."""
     cost = result["cost"]
     step = cost["step_seconds"]["median"]
-    scores = "  ".join(f"{name} {value:.2f}" for name, value in result["scores"].items())
+    scores = "  ".join(f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in result["scores"].items())
+    undefined = "".join(f"{name} has no value: {reason}\n" for name, reason in result["undefined"].items())
     trained = (
         f"trained {cost['params_trained']:,} of {cost['params_backbone']:,} weights, stores {cost['params_stored']:,}"
     )
+    skipped = result["data"].get("skipped_lines")
+    left_out = f"{skipped:,} bad lines of the data were left out\n" if skipped else ""
     timing = f"{1000 * step:.0f} ms a step" if step else "no training"
     return (
-        f"{scores}  ({result['data']['n_test']} test examples)\n{trained}\n"
+        f"{scores}  ({result['data']['n_test']} test examples)\n{undefined}{left_out}{trained}\n"
         f"{timing}, peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB, {cost['total_seconds']:.1f} s in all\n"
         f"{folder.path}"
     )
@@ -235,6 +244,16 @@ def set_seed(seed: NonNegativeInt) -> None:
     torch.manual_seed(seed)
 
 
+def with_sources(config: dict) -> dict:
+    """`config` with the run folders that a pattern in init_from stands for: which they are is part of what a run is."""
+    if config["init_from"] is None:
+        return config  # what follows imports torch
+    from peft_cli.transfer import found
+
+    check({"init_from": config["init_from"]}, found, "")
+    return config | {"init_from": found(config["init_from"])}
+
+
 def build(section: dict, **given: Any) -> Any:
     """What the `_target_` of a section of the configuration makes of the section's keys and of what is `given`."""
     arguments = {key: value for key, value in section.items() if key != "_target_"}
@@ -245,14 +264,17 @@ def check_all(config: dict) -> None:
     """Raises ValueError for the first value that cannot be, before anything is loaded."""
     from peft_cli.data import few_shot
     from peft_cli.evaluate import Decoding
+    from peft_cli.metrics import check_request
     from peft_cli.sweep import Options
     from peft_cli.tracker import Tracker
     from peft_cli.train import Recipe
     from peft_cli.transfer import start_from
 
-    check({key: config[key] for key in ("shots", "data_seed", "test_limit")}, few_shot, "")
+    check({key: config[key] for key in DRAWING}, few_shot, "")
     check({"seed": config["seed"]}, set_seed, "")
-    check({"init_from": config["init_from"]}, start_from, "")
+    check({key: config[key] for key in ("protocol", "more_metrics")}, check_request, "")
+    check_request(config["protocol"], config["more_metrics"])
+    check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
     check({key: config[key] for key in ("jobs", "retry", "plan")}, Options, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
@@ -260,21 +282,21 @@ def check_all(config: dict) -> None:
         check(config[name], resolve(config[name]["_target_"]), name)
 
 
-def check_request(config: dict) -> None:
+def refuse_impossible(config: dict) -> None:
     """Raises ValueError for what can be seen to be impossible without the backbone: a value, too few examples."""
     check_all(config)
-    draw(json.dumps(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
+    draw(json.dumps(config["data"]), json.dumps({key: config[key] for key in DRAWING}))
 
 
 @cache
-def draw(section: str, shots: int | None, data_seed: int, test_limit: int | None) -> Data:
-    """The drawn examples of a data set, whose section of the configuration is given as JSON."""
+def draw(section: str, drawing: str) -> Data:
+    """The drawn examples of a data set; its section of the configuration and what decides the draw are JSON."""
     from peft_cli.data import few_shot
 
-    return few_shot(build(json.loads(section)), shots, data_seed, test_limit)
+    return few_shot(build(json.loads(section)), **json.loads(drawing))
 
 
-main = command(experiment, check_request)
+main = command(experiment, refuse_impossible, with_sources)
 
 if __name__ == "__main__":
     from peft_cli import run as this_module  # by this name the processes of a sweep find the task

@@ -6,7 +6,7 @@ result -> Run -> Table (same data, backbone, shots, test set, metrics) -> Row (s
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +18,9 @@ from peft_cli.results import CANNOT_CHANGE_A_RESULT, UNUSED_WITHOUT_SHOTS
 
 CONFIDENCE = 0.95
 SEEDS = ("seed", "data_seed")
-SAME_IN_A_TABLE = ("shots", "test_limit")
+SAME_IN_A_TABLE = ("shots", "test_limit", "protocol", "more_metrics")  # the last two: facts tell what was scored
 MACHINE = ("environment.device", "environment.threads")
+SAME_FOR_SYSTEMS = ("data.sha256.test", "protocol")
 MORE_THAT_IS_READ = (
     "run.method",
     *(f"run.{name}" for name in SEEDS),
@@ -83,6 +84,11 @@ class Run:
         return self.fields["run.shots"] == 0
 
     @property
+    def is_system(self) -> bool:
+        """Whether peft-score wrote it: another system's predictions, which have scores and no costs."""
+        return "system.name" in self.fields
+
+    @property
     def seeds(self) -> tuple:
         """(seed, data_seed); nothing for the untouched backbone, which reads neither."""
         return () if self.is_floor else tuple(self.fields[f"run.{name}"] for name in SEEDS)
@@ -102,6 +108,11 @@ class Table(NamedTuple):
     shots: int | None
     runs: list[Run]
 
+    def takes(self, system: Run) -> bool:
+        """Whether another system's scores may stand here: same test set and protocol, no metric computed otherwise."""
+        alike = all(self.facts.get(key, fact) == fact for key, fact in system.facts.items())
+        return alike and system.fields["run.data"] == self.data and set(SAME_FOR_SYSTEMS) <= set(self.facts)
+
 
 class Row(NamedTuple):
     """Runs that differ in nothing but their seeds."""
@@ -120,9 +131,15 @@ def as_run(folder: Path, result: Any) -> Run:
     """The run of what a result.json says. Raises ValueError where it lacks something that a table needs."""
     fields = dict(flat(result))
     try:
-        facts = {name: str(fields[f"config.{name}"]) for name in ("backbone.name", "test_limit")}
+        is_system = "system.name" in fields
+        names = () if is_system else ("backbone.name", "test_limit")
+        facts = {name: str(fields[f"config.{name}"]) for name in names}
         facts["data.sha256.test"] = fields["data.sha256.test"][:12]
+        if "scored.protocol" in fields:
+            facts["protocol"] = fields["scored.protocol"]
         facts |= {f"signatures.{name}": str(text) for name, text in sorted(under(fields, "signatures.").items())}
+        if is_system:
+            return Run(folder, fields, {}, facts, ((None, ()),) * len(COSTS))
         costs = tuple((cost.take(fields), tuple(fields[name] for name in cost.within)) for cost in COSTS)
         run = Run(folder, fields, settings(fields), facts, costs)
         _ = run.place, [fields[name] for name in MORE_THAT_IS_READ]
@@ -153,13 +170,33 @@ def settings(fields: Mapping) -> dict[str, str]:
     ignored = (*CANNOT_CHANGE_A_RESULT, *SEEDS, *SAME_IN_A_TABLE, *unused)
     sections = tuple(f"{name}." for name in ignored)
     config = under(fields, "config.").items()
-    return {key: json.dumps(value) for key, value in config if key not in ignored and not key.startswith(sections)}
+    found = {key: json.dumps(value) for key, value in config if key not in ignored and not key.startswith(sections)}
+    if sources := fields.get("sources"):
+        found["init_from"] = intermediate(sources)
+    return found
+
+
+def intermediate(sources: Sequence[Mapping]) -> str:
+    """What a run went on from, in words: "mini with all shots", or "2 runs of mini with 50 shots"."""
+    told = []
+    for source in sources:
+        shots = "all" if source["run"]["shots"] is None else source["run"]["shots"]
+        before = f" after {intermediate(source['sources'])}" if source["sources"] else ""
+        told.append(f"{source['run']['data']} with {shots} shots{before}")
+    counts = Counter(told)
+    return " and ".join(text if n == 1 else f"{n} runs of {text}" for text, n in counts.items())
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
-    """All tables; untouched backbones stand in every table of their place, and alone where nothing was trained."""
+    """All tables; untouched backbones stand in every table of their place, and alone where nothing was trained.
+
+    Other systems stand in every table that takes them, or in one of their own.
+    """
     floors, trained = defaultdict(list), defaultdict(list)
+    systems = [run for run in runs if run.is_system]
     for run in runs:
+        if run.is_system:
+            continue
         if run.is_floor:
             floors[run.place].append(run)
         else:
@@ -167,17 +204,34 @@ def tables(runs: Sequence[Run]) -> list[Table]:
     places = {place for place, _ in trained}
     found = trained | {(place, 0): [] for place in floors if place not in places}
     order = sorted(found, key=lambda key: (key[0][:2], key[1] is None, key[1] or 0, key[0]))
-    return [Table(*place[:2], dict(place[2]), shots, floors[place] + found[place, shots]) for place, shots in order]
+    made = [Table(*place[:2], dict(place[2]), shots, floors[place] + found[place, shots]) for place, shots in order]
+    alone = defaultdict(list)
+    for run in systems:
+        if not any(table.takes(run) for table in made):
+            alone[run.place].append(run)
+    made = [table._replace(runs=table.runs + [run for run in systems if table.takes(run)]) for table in made]
+    return made + [Table(*place[:2], dict(place[2]), None, group) for place, group in sorted(alone.items())]
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """Rows in their order: untouched, then by what is stored. Of runs with the same seeds the first one counts."""
+    """Rows in their order: untouched, then by what is stored, then other systems.
+
+    Of runs with the same seeds the first one counts.
+    """
     found: dict[tuple, dict[tuple, Run]] = defaultdict(dict)
     for run in runs:
-        found[run.fields["run.method"], tuple(sorted(run.settings.items()))].setdefault(run.seeds, run)
-    made = [Row(method, next(iter(same.values())).settings, list(same.values())) for (method, _), same in found.items()]
+        same = (run.is_system, run.fields["run.method"], tuple(sorted(run.settings.items())))
+        found[same].setdefault(run.seeds, run)
+    made = [
+        Row(method, next(iter(same.values())).settings, list(same.values())) for (_, method, _), same in found.items()
+    ]
     stored = [cost.title for cost in COSTS].index("stored")
-    return sorted(made, key=lambda row: (not row.runs[0].is_floor, row.cost(stored), row.method, str(row.settings)))
+
+    def place(row: Row) -> tuple:
+        first = row.runs[0]
+        return not first.is_floor, first.is_system, row.cost(stored) or 0, row.method, str(row.settings)
+
+    return sorted(made, key=place)
 
 
 def labels(made: Sequence[Row]) -> list[str]:
@@ -225,12 +279,17 @@ def interval(values: Sequence[float]) -> tuple[float, float | None]:
     return fmean(values), quantile(n) * stdev(values) / n**0.5 if n > 1 else None
 
 
-def estimate(values: Sequence[float | None]) -> str:
+def estimate(values: Sequence[float | None], digits: int = 1) -> str:
     """A score over the runs of a row, as in "52.1 ± 1.3"; absent where a run has none."""
     if None in values:
         return ABSENT
     mean, half = interval(values)
-    return f"{mean:.1f} ± {ABSENT if half is None else f'{half:.1f}'}"
+    return f"{mean:.{digits}f} ± {ABSENT if half is None else f'{half:.{digits}f}'}"
+
+
+def digits(values: Sequence[float | None]) -> int:
+    """How many digits after the point the scores of a column have: NIST and CIDEr are no percentages."""
+    return 1 if max((abs(value) for value in values if value is not None), default=0.0) >= 15 else 2
 
 
 def is_comparable(i: int, runs: Sequence[Run]) -> bool:

@@ -124,6 +124,7 @@ def test_a_row_says_what_its_runs_say(report):
     assert heading == "mini · tiny-gpt2 · 50 shots"
     assert row == {
         "method": "pt", "runs": "3", "bleu": f"{fmean(bleu):.1f} ± {half:.1f}", "rougeL": "50.0 ± 0.0",
+        "validation loss": "5.40 ± 0.00",
         "trained": "3,840", "stored": "3,840", "%": f"{100 * 3840 / 3_554_304:.3g}",
         "step ms": f"{1000 * median(steps):.0f}", "memory MiB": "700", "positions": "20", "bytes": "15,440",
         "s/example": "0.21",
@@ -133,6 +134,14 @@ def test_a_row_says_what_its_runs_say(report):
 def test_one_run_has_no_interval(report):
     [(_, [row])] = tabulated(report(make_result()))
     assert row["bleu"] == "40.0 ± -"
+
+
+def test_what_was_reached_on_validation_examples_has_a_column(report):
+    runs = [make_result(seed=seed, training__best_validation_loss=5.4 + seed / 100) for seed in (0, 1)]
+    half = 12.7062 * stdev([5.4, 5.41]) / 2**0.5
+    [(_, [floor, pt])] = tabulated(report(untouched(), *runs))
+    assert pt["validation loss"] == f"5.41 ± {half:.2f}" and floor["validation loss"] == "-"
+    assert "validation metric" not in pt
 
 
 def test_a_seed_and_a_data_seed_make_a_run_of_the_same_row(report):
@@ -247,6 +256,37 @@ def test_notes_tell_what_was_measured(report):
         "versions: python 3.11.7, peft-cli 0.1.0 or 0.2.0, torch 2.13.0",
     ):
         assert f"- {note}\n" in text + "\n"
+
+
+def test_scores_of_different_protocols_have_tables_of_their_own(report):
+    by = [
+        {"protocol": name, "items": 20, "unreferenced": 0, "references": [[2, 5], [3, 15]]} for name in ("e2e", "dart")
+    ]
+    found = report(make_result(seed=0, scored=by[0]), make_result(seed=1, scored=by[1]))
+    assert [heading for heading, _ in tabulated(found)] == [
+        "mini · tiny-gpt2 · 50 shots · protocol=dart", "mini · tiny-gpt2 · 50 shots · protocol=e2e"
+    ]  # fmt: skip
+    assert "- protocol: e2e, 20 items; references of an item (so many items): 2 (5), 3 (15)\n" in found
+
+
+def test_a_protocol_that_was_asked_for_by_name_does_not_part_runs(report):
+    results = [make_result(seed=0, config__protocol=None), make_result(seed=1, config__protocol="plain")]
+    [(_, [row])] = tabulated(report(*results))
+    assert row["runs"] == "2"
+
+
+def test_why_a_score_has_no_value_is_told(report):
+    lacking = make_result(seed=1, scores__bleu=None, undefined={"bleu": "no item has a reference"})
+    assert "- bleu: no value in 1 of 2 runs: no item has a reference\n" in report(make_result(seed=0), lacking)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [((2.234, 1.857), ["2.23 ± -", "1.86 ± -"]), ((40.04, 9.96), ["40.0 ± -", "10.0 ± -"])]
+)
+def test_scores_that_are_no_percentages_have_two_digits(report, values, shown):
+    results = [make_result(name, scores={"cider": value}) for name, value in zip(("a", "b"), values, strict=True)]
+    [(_, rows)] = tabulated(report(*results))
+    assert [row["cider"] for row in rows] == shown
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\xff", '{"run": {"data": "mini"}}', '{"config": null}'])

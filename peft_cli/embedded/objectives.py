@@ -15,15 +15,15 @@ from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
 from peft_cli.backbone.text import pad_rows
 from peft_cli.embedded.architectures import SENTINELS
 from peft_cli.embedded.corpus import Corpus
-from peft_cli.embedded.records import HELD_OUT
-from peft_cli.embedded.tasks import Pair, described, document
+from peft_cli.embedded.records import HELD_OUT, named_domain
+from peft_cli.embedded.tasks import Pair, described, document, short_pair
 
 LENGTH = 512  # tokens of a decoder's row
 ENCODER_LENGTH = 256  # at most, of an encoder's row
-BOOK_SHARE = 0.25  # of the rows
+BOOK_SHARE = 0.15  # of the rows
 NOISE_SHARE, SPAN_TOKENS = {"spans": 0.15, "infilling": 0.3, "masked": 0.15}, 3
 HELD_OUT_ROWS = 64  # of each kind, that a backbone is judged by
-PAIRS = {"causal": (1, 2, 4, 8, 12), "spans": (1, 1, 2, 3, 4), "infilling": (1, 1, 2, 3, 4), "masked": (1, 2)}
+PAIRS = {"causal": (1, 2, 3, 5, 8), "spans": (1, 1, 1, 2), "infilling": (1, 1, 1, 2), "masked": (1, 2)}
 
 Row = tuple[list[int], list[int]]  # ids that are read, and labels (of the same length, or a decoder's)
 
@@ -35,10 +35,13 @@ class Rows:
     objective: str
     tokenizer: PreTrainedTokenizerFast
     corpus: Corpus
+    short_rows: int = 0
 
     def __call__(self, i: int) -> Row:
         """Row `i` of the training data."""
         rng = Random(f"row/{i}")
+        if i < self.short_rows:
+            return self.pairs(rng, lambda: [short_pair(rng, self.corpus.words)])
         if rng.random() < BOOK_SHARE:
             return self.prose(rng, self.corpus.books)
         words, books, counts = self.corpus.words, self.corpus.books, PAIRS[self.objective]
@@ -91,7 +94,7 @@ def around(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> list[int]:
 
 def causal(tokenizer: PreTrainedTokenizerFast, rng: Random, ids: list[int]) -> Row:
     """Every token from those before it (Radford et al., 2019)."""
-    return ids, list(ids)
+    return ids, [IGNORE, *ids[1:]]
 
 
 def noise(objective: str, rng: Random, ids: list[int]) -> list[tuple[list[int], bool]]:
@@ -162,7 +165,8 @@ def held_out_losses(model: PreTrainedModel, rows: Rows) -> dict[str, float]:
     corpus = rows.corpus
     makers = {"books": lambda rng: rows.prose(rng, corpus.held_out)}
     for key in HELD_OUT:
-        makers[key] = lambda rng, key=key: rows.pairs(rng, lambda: described(rng, corpus.words, key, pairs=4))
+        domain = named_domain(key)
+        makers[key] = lambda rng, domain=domain: rows.pairs(rng, lambda: described(rng, corpus.words, domain, pairs=4))
     losses = {}
     for name, make in makers.items():
         parts = [loss(model, [make(Random(f"held out/{name}/{i}"))]) for i in range(HELD_OUT_ROWS)]

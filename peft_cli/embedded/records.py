@@ -1,9 +1,9 @@
 """Record-to-text pairs in many domains and styles, to pretrain the embedded backbones.
 
 A document is a handful of pairs that share one domain and one style, so that a model learns to read off what stands
-before a pair (earlier pairs, or a few words of instruction) how the next text has to look. That is the skill which a
-trained prompt calls up. A style fixes the order of the fields, the role and the wording of each, how sentences are
-opened, grouped and joined; some styles have a private wording that no other document has.
+before a pair (a pattern with slots, earlier pairs, or a few words of instruction) how the next text has to look. That
+is the skill which a trained prompt calls up. A style fixes the order of the fields, the role and the wording of each,
+how sentences are opened, grouped and joined; some styles have a private wording that no other document has.
 """
 
 from __future__ import annotations
@@ -121,8 +121,11 @@ def generic_domain(rng: Random, words: list[str], wording: dict) -> Domain:
     return Domain(kinds, rng.choice(["title", "title", "person", "place"]), fields)
 
 
-def draw_style(rng: Random, domain: Domain) -> Style:
-    """A way to write about `domain`, in which every later choice is made once and kept."""
+def draw_style(rng: Random, domain: Domain, private_share: float) -> Style:
+    """A way to write about `domain`, in which every later choice is made once and kept.
+
+    `private_share` is the chance that it says things in words that no other document has.
+    """
     style = Style(
         opening=rng.choice(OPENINGS),
         subject=rng.choice(["She", "He", "{name}"] if domain.person else SUBJECTS),
@@ -134,7 +137,7 @@ def draw_style(rng: Random, domain: Domain) -> Style:
         kind_field=rng.choice([None, *KIND_FIELDS, "kind"]),
         separator=rng.choice(SEPARATORS),
         shuffled=rng.random() < 0.3,
-        private=rng.random() < 0.35,
+        private=rng.random() < private_share,
     )
     if domain.person:
         style.joint = style.joint.replace(" it ", f" {style.subject.lower()} " if style.subject != "{name}" else " ")
@@ -163,12 +166,11 @@ def linearise(style: Style, name: str, kind: str, values: dict[str, str]) -> str
 def wording(rng: Random, words: list[str], domain: Domain, style: Style, name: str, value: str) -> tuple[str, str]:
     """The role and the phrase with which the style says that field `name` is `value`."""
     spec = domain.fields[name]
-    closed = "cases" in spec or (isinstance(spec["value"], list) and style.private)
-    slot = value if closed else ""
-    if (name, slot) not in style.phrases:
+    case = value if is_closed(domain, style, name) else ""
+    if (name, case) not in style.phrases:
         options = spec["cases"][value] if "cases" in spec else spec
-        style.phrases[name, slot] = draw_wording(rng, words, style, name, options, copies=not slot)
-    role, phrase = style.phrases[name, slot]
+        style.phrases[name, case] = draw_wording(rng, words, style, name, options, copies=not case)
+    role, phrase = style.phrases[name, case]
     return role, phrase.replace("{v}", value)
 
 
@@ -199,13 +201,47 @@ def private_phrase(rng: Random, words: list[str], name: str, copies: bool) -> st
 def describe(rng: Random, words: list[str], domain: Domain, style: Style, record: tuple) -> str:
     """The text that `style` gives to a record."""
     name, kind, values = record
-    said = {"say": [], "mod": [], "adj": []}
-    for key in sorted(values, key=style.order.__getitem__):
-        role, phrase = wording(rng, words, domain, style, key, values[key])
-        if role != "left out":
-            said[role].append(phrase)
+    fields = sorted(values, key=style.order.__getitem__)
+    return compose(style, name, kind, [wording(rng, words, domain, style, key, values[key]) for key in fields])
+
+
+def pattern(rng: Random, words: list[str], domain: Domain, style: Style, records: list[tuple]) -> str:
+    """The text of `style` with slots in place of values: "[name] is a train from [from]. It [takes pets / is slow]".
+
+    It has all fields of `records` and up to two more, so that those which a record lacks have to be left out.
+    """
+    values = {key: [] for key in rng.sample(list(domain.fields), min(2, len(domain.fields)))}
+    for key, value in [item for _, _, fields in records for item in fields.items()]:
+        values.setdefault(key, []).append(value)
+    fields = sorted(values, key=style.order.__getitem__)
+    parts = [slot(rng, words, domain, style, key, values[key]) for key in fields]
+    return compose(style, "[name]", "[kind]" if style.kind_field else records[0][1], parts)
+
+
+def slot(rng: Random, words: list[str], domain: Domain, style: Style, name: str, seen: list[str]) -> tuple[str, str]:
+    """The role and the phrase of a field with [its name] for the value, or with a phrase for each of some values."""
+    if not is_closed(domain, style, name):
+        return wording(rng, words, domain, style, name, f"[{name}]")
+    spec = domain.fields[name]
+    values = list(spec.get("cases", spec["value"]))
+    shown = [value for value in values if value in seen or rng.random() < 2 / len(values)]
+    told = [(value, *wording(rng, words, domain, style, name, value)) for value in shown]
+    role = next((role for _, role, _ in told if role != "left out"), "left out")
+    return role, f"[{name} {' / '.join(f'{value}: {phrase}' for value, _, phrase in told)}]"
+
+
+def is_closed(domain: Domain, style: Style, name: str) -> bool:
+    """Whether the style has a phrase of its own for each value of the field."""
+    spec = domain.fields[name]
+    return "cases" in spec or (isinstance(spec["value"], list) and style.private)
+
+
+def compose(style: Style, name: str, kind: str, parts: list[tuple[str, str]]) -> str:
+    """Puts phrases, in their order and each with its role, into a text about `name`."""
+    said = {"say": [], "mod": [], "adj": [], "left out": []}
+    for role, phrase in parts:
+        said[role].append(phrase)
     noun = " ".join([*(said["adj"][:2]), kind, *(said["mod"][:3])])
-    clauses = said["say"]
     a = "an" if noun[:1].lower() in "aeiou" else "a"
     opening = style.opening.format(name=name, np=noun, kind=kind, a=a)
     subject = style.subject.format(name=name, kind=kind)
@@ -213,7 +249,7 @@ def describe(rng: Random, words: list[str], domain: Domain, style: Style, record
         opening = opening[0].upper() + opening[1:]
     elif not opening.startswith(name):
         opening = opening[0].lower() + opening[1:]
-    return style.prefix + sentences(style, opening, subject, clauses)
+    return style.prefix + sentences(style, opening, subject, said["say"])
 
 
 def sentences(style: Style, opening: str, subject: str, clauses: list[str]) -> str:

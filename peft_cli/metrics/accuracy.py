@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from peft_cli.metrics import Score
+from peft_cli.metrics.protocols import Protocol
 
-def accuracy(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[dict[str, float], str]:
+
+def accuracy(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
     """The share of predictions, in percent, that are one of their references."""
-    right = (text in refs for text, refs in zip(predictions, references, strict=True))
-    return {"accuracy": 100 * fmean(right)}, "exact match"
+    items = [100.0 * (text in refs) for text, refs in zip(predictions, references, strict=True)]
+    return Score({"accuracy": fmean(items)}, "exact match", {"accuracy": items})

@@ -6,20 +6,27 @@ from collections.abc import Sequence
 
 from sacrebleu.metrics import BLEU
 
+from peft_cli.metrics import Score
+from peft_cli.metrics.protocols import Protocol, one_line
 
-def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[dict[str, float], str]:
-    """BLEU in percent, lower-cased, with all references of an item, and sacrebleu's signature.
+PADS = {"none": None, "repeat": None, "empty": ""}  # a repeated reference changes nothing, an empty one does
 
-    With the 13a tokenizer and an absent reference left out (not padded with an empty text) this is the number that the
-    E2E challenge's own script prints (https://github.com/tuetschek/e2e-metrics).
+
+def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
+    """BLEU in percent with all references of an item, and sacrebleu's signature.
+
+    With the protocol's tokenizer, case and padding this is what its own Perl script prints: mteval-v13a and
+    multi-bleu-detok for "13a", multi-bleu for "none".
     """
-    most = max(map(len, references))
-    streams = [[refs[k] if k < len(refs) else None for refs in references] for k in range(most)]
-    metric = BLEU(lowercase=True, tokenize="13a", smooth_method="exp", effective_order=False)
-    value = metric.corpus_score([clean(text) for text in predictions], streams).score
-    return {"bleu": value}, str(metric.get_signature())
-
-
-def clean(text: str) -> str:
-    """`text` on one line: a line break inside a prediction would shift every later item."""
-    return " ".join(text.split())
+    most = protocol.most_references if protocol.padding == "empty" else max(map(len, references))
+    pad = PADS[protocol.padding]
+    streams = [[one_line(refs[k]) if k < len(refs) else pad for refs in references] for k in range(most)]
+    metric = BLEU(
+        lowercase=protocol.lowercase,
+        tokenize=protocol.tokenizer,
+        smooth_method="exp",
+        effective_order=False,
+        force=True,  # no advice about texts that are split already
+    )
+    value = metric.corpus_score([one_line(text) for text in predictions], streams).score
+    return Score({"bleu": value}, f"{metric.get_signature()}|pad:{protocol.padding}")

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from statistics import fmean
 
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
-NAMES = ("rouge1", "rouge2", "rougeL")
+from peft_cli.metrics import Score
+from peft_cli.metrics.protocols import Protocol
+
+TOKENIZER = DefaultTokenizer(use_stemmer=True)
 
 
-def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[dict[str, float], str]:
+def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
     """F1 in percent with stemming: the best over an item's references, the plain mean over items."""
-    scorer = RougeScorer(NAMES, use_stemmer=True)
-    items = [scorer.score_multi(refs, text) for text, refs in zip(predictions, references, strict=True)]
-    values = {name: 100 * fmean(item[name].fmeasure for item in items) for name in NAMES}
-    return values, f"rouge-score|stemmer:yes|refs:best|mean:plain|version:{version('rouge-score')}"
+    return by_rouge_score(("rouge1", "rouge2", "rougeL"), predictions, references)
+
+
+def by_rouge_score(names: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+    """The F1 in percent of rouge-score's `names`."""
+    scorer = RougeScorer(names, tokenizer=Stems())
+    found = [scorer.score_multi(refs, text) for text, refs in zip(predictions, references, strict=True)]
+    items = {name: [100 * item[name].fmeasure for item in found] for name in names}
+    told = f"rouge-score|stemmer:yes|refs:best|mean:plain|version:{version('rouge-score')}"
+    return Score({name: fmean(values) for name, values in items.items()}, told, items)
+
+
+class Stems(Tokenizer):
+    """rouge-score's own stemmed words; a prediction is split once for all its references and metrics."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """The stems of the words of `text`."""
+        return stems(text)
+
+
+@lru_cache(maxsize=2**16)
+def stems(text: str) -> list[str]:
+    """The stems of the words of `text`."""
+    return TOKENIZER.tokenize(text)

@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from peft_cli.backbone import load
@@ -62,6 +63,49 @@ def test_prepended_embeddings_of_tokens_are_those_tokens_in_front(family, backbo
     if backbone.family.is_decoder_only:
         hard["labels"] = F.pad(batch["labels"], (3, 0), value=-100)
     assert torch.allclose(backbone.forward(soft)[0], backbone.forward(hard)[0], atol=1e-5)
+
+
+def in_front_of_every_row(batch, vectors):
+    """The plain way to prepend, in a decoder."""
+    length, rows = len(vectors), vectors.expand(len(batch["labels"]), -1, -1)
+    return {
+        "inputs_embeds": torch.cat([rows, batch["inputs_embeds"]], 1),
+        "attention_mask": F.pad(batch["attention_mask"], (length, 0), value=1),
+        "labels": F.pad(batch["labels"], (length, 0), value=-100),
+    }
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_decoder_runs_a_prompt_once_and_the_gradient_is_that_of_the_plain_way(family):
+    backbone = make_backbone(family)
+    batch = backbone.embed(backbone.batch(backbone.encode(examples_for(backbone)) * 4))
+    gradients, operations = [], []
+    for prepend in (backbone.prepend, in_front_of_every_row):
+        torch.manual_seed(0)
+        vectors = torch.randn(30, backbone.d_model, requires_grad=True)
+        with FlopCounterMode(display=False) as flops:
+            F.cross_entropy(*backbone.forward(prepend(batch, vectors))).backward()
+        gradients.append(vectors.grad)
+        operations.append(flops.get_total_flops())
+    assert torch.allclose(*gradients, atol=1e-7, rtol=1e-5) and operations[0] < 0.6 * operations[1]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_prompt_does_not_stay_for_inputs_without_one(family):
+    backbone = make_backbone(family)
+    batch = backbone.batch(backbone.encode(examples_for(backbone)))
+    plain = backbone.forward(batch)[0]
+    backbone.forward(backbone.prepend(backbone.embed(batch), torch.ones(3, backbone.d_model)))
+    assert torch.equal(backbone.forward(batch)[0], plain)
+
+
+def test_under_dropout_every_row_has_a_prompt_of_its_own():
+    backbone = make_backbone("gpt2")
+    batch = backbone.embed(backbone.batch(backbone.encode(examples_for(backbone))))
+    backbone.has_dropout = True
+    backbone.model.train()
+    soft = backbone.prepend(batch, torch.ones(3, backbone.d_model))
+    assert soft.keys() == batch.keys() and soft["inputs_embeds"].shape[1] == 3 + batch["inputs_embeds"].shape[1]
 
 
 def test_linear_change_sees_input_and_output_of_its_part_alone(family, backbone):

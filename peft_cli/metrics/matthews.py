@@ -1,0 +1,19 @@
+"""Matthews correlation of predicted classes by scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sklearn
+from sklearn.metrics import matthews_corrcoef
+
+from peft_cli.metrics import Score
+from peft_cli.metrics.protocols import Protocol
+
+
+def matthews(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
+    """Matthews correlation times 100; 0 where all predictions are alike. All texts that are no class are one more."""
+    truth = [refs[0] for refs in references]
+    classes = {*protocol.labels, *truth}  # a table of every text that was ever generated could be large
+    value = matthews_corrcoef(truth, [text if text in classes else "" for text in predictions])
+    return Score({"matthews": 100 * float(value)}, f"scikit-learn|version:{sklearn.__version__}")

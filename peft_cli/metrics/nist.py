@@ -1,0 +1,72 @@
+"""NIST (Doddington, 2002, https://dl.acm.org/doi/10.5555/1289189.1289273), as mteval-v13a.pl computes it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from sacrebleu.metrics import BLEU
+
+from peft_cli import __version__
+from peft_cli.metrics import Score
+from peft_cli.metrics.protocols import Protocol, one_line
+
+ORDER = 5
+BETA = -math.log(0.5) / math.log(1.5) ** 2  # a prediction of two thirds of the length costs half
+
+
+def nist(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
+    """NIST, with the length of the references taken as their mean over all of them."""
+    hyps, refs = tokenize(predictions, references, protocol)
+    n_references = sum(map(len, refs))
+    length = sum(len(ref) for several in refs for ref in several) / n_references * len(refs)
+    n_grams = [sum(max(0, len(hyp) - n) for hyp in hyps) for n in range(ORDER)]
+    return Score({"nist": weigh(hyps, refs, n_grams, sum(map(len, hyps)) / length)}, told(protocol, "all"))
+
+
+def tokenize(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol
+) -> tuple[list[list[str]], list[list[list[str]]]]:
+    """The words that the protocol's BLEU reads, of predictions and references."""
+    split = BLEU(tokenize=protocol.tokenizer).tokenizer
+
+    def words(text: str) -> list[str]:
+        text = one_line(text)
+        return split(text.lower() if protocol.lowercase else text).split()
+
+    return [words(text) for text in predictions], [[words(ref) for ref in several] for several in references]
+
+
+def weigh(
+    hyps: Sequence[Sequence[str]], refs: Sequence[Sequence[Sequence[str]]], n_grams: Sequence[int], ratio: float
+) -> float:
+    """The information of the n-grams that predictions share with references, per n-gram, times a brevity penalty.
+
+    `n_grams` are how many there are of one to five words; `ratio` is the length of all predictions over that of the
+    references.
+    """
+    totals = Counter(gram for several in refs for ref in several for gram in grams(ref))
+    n_words = sum(len(ref) for several in refs for ref in several)
+    shared = [0.0] * ORDER
+    for hyp, several in zip(hyps, refs, strict=True):
+        most: Counter = Counter()
+        for ref in several:
+            most |= Counter(grams(ref))
+        for gram, count in Counter(grams(hyp)).items():
+            if gram in most:
+                before = totals[gram[:-1]] if len(gram) > 1 else n_words
+                shared[len(gram) - 1] += min(count, most[gram]) * math.log2(before / totals[gram])
+    value = sum(s / n for s, n in zip(shared, n_grams, strict=True) if n)
+    return value * math.exp(-BETA * math.log(min(1.0, ratio)) ** 2) if ratio > 0 else 0.0
+
+
+def grams(words: Sequence[str]) -> list[tuple[str, ...]]:
+    """All n-grams of one to five words."""
+    return [tuple(words[i : i + n]) for n in range(1, ORDER + 1) for i in range(len(words) - n + 1)]
+
+
+def told(protocol: Protocol, length: str) -> str:
+    """The signature; `length` says over what the references' length is a mean."""
+    case = "lc" if protocol.lowercase else "mixed"
+    return f"peft-cli:{__version__}|order:{ORDER}|case:{case}|tok:{protocol.tokenizer}|length:{length}"

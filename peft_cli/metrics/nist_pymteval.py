@@ -1,0 +1,25 @@
+"""NIST as pymteval computes it, which `measure_scores.py -p` of e2e-metrics and so the LoRA repository run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peft_cli.metrics import Score
+from peft_cli.metrics.nist import ORDER, tokenize, told, weigh
+from peft_cli.metrics.protocols import Protocol
+
+
+def nist_pymteval(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
+    """NIST, with the length of the references taken as the sum of each item's mean.
+
+    As there, an empty prediction is one word, and one of k words has k - n + 1 n-grams even where that is below 0; if
+    these add up to 0 there is no value.
+    """
+    hyps, refs = tokenize(predictions, references, protocol)
+    length = sum(sum(map(len, several)) / len(several) for several in refs)
+    n_grams = [sum(max(1, len(hyp)) - n for hyp in hyps) for n in range(ORDER)]
+    if 0 in n_grams:
+        return Score(
+            {"nist_pymteval": None}, told(protocol, "items"), reason="predictions so short that it divides by 0"
+        )
+    return Score({"nist_pymteval": weigh(hyps, refs, n_grams, n_grams[0] / length)}, told(protocol, "items"))

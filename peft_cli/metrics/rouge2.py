@@ -1,0 +1,14 @@
+"""ROUGE-2 by rouge-score (Lin, 2004, https://aclanthology.org/W04-1013)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peft_cli.metrics import Score
+from peft_cli.metrics.protocols import Protocol
+from peft_cli.metrics.rouge import by_rouge_score
+
+
+def rouge2(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
+    """F1 in percent with stemming: the best over an item's references, the plain mean over items."""
+    return by_rouge_score(("rouge2",), predictions, references)
