@@ -31,7 +31,7 @@ class Local(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: Any, config: DictConfig) -> None:
         """Takes what Hydra has."""
         self.loader, self.config = hydra_context.config_loader, config
-        self.task, self.request = task_function.task, task_function.request
+        self.task, self.request, self.complete = task_function.task, task_function.request, task_function.complete
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Composes all runs, does what is left of them, and returns how each failed, None where it did not."""
@@ -39,7 +39,8 @@ class Local(Launcher):
         from peft_cli.sweep import Options, sweep
 
         composer = Composer(self.loader, self.config)
-        runs = [composer(list(overrides)) for overrides in job_overrides]
+        composed = [composer(list(overrides)) for overrides in job_overrides]
+        runs = [run._replace(config=self.complete(run.config)) for run in composed]
         options = Options(self.config.jobs, self.config.retry, self.config.plan)
         failures = sweep(runs, options, self.engine(options), self.request)
         returns = []

@@ -52,6 +52,7 @@ More
 
 
 Request = Callable[[dict], None]
+Complete = Callable[[dict], dict]
 Task = Callable[["DictConfig", dict[str, str], list[str]], None]  # configuration, option of each group, overrides
 
 
@@ -63,10 +64,13 @@ class Failure(NamedTuple):
     log: str | None = None
 
 
-def command(task: Task, request: Request = lambda config: None) -> Callable[[], None]:
+def command(
+    task: Task, request: Request = lambda config: None, complete: Complete = lambda config: config
+) -> Callable[[], None]:
     """Return the console entry point that composes configurations and runs a task with each.
 
-    `request` raises ValueError for a configuration that the task cannot do; a plan of a sweep asks it.
+    `request` raises ValueError for a configuration that the task cannot do; a plan of a sweep asks it. `complete` makes
+    of a configuration the one that the task knows its folder by.
     The entry point exits with 1 for a run that failed, 2 for a request that cannot be met, 130 after Ctrl-C.
     """
 
@@ -76,7 +80,7 @@ def command(task: Task, request: Request = lambda config: None) -> Callable[[], 
             print(page())
         elif "--version" in arguments:
             print(version())
-        elif code := guarded(Attempt(task, request), arguments):
+        elif code := guarded(Attempt(task, request, complete), arguments):
             sys.exit(code)
 
     return main
@@ -179,6 +183,7 @@ class Attempt:
 
     task: Task
     request: Request
+    complete: Complete
 
     def __call__(self, cfg: DictConfig) -> Failure | None:
         """Run the task; unless the request was wrong, the traceback is printed."""

@@ -282,21 +282,21 @@ def check_all(config: dict) -> None:
         check(config[name], resolve(config[name]["_target_"]), name)
 
 
-def check_request(config: dict) -> None:
+def refuse_impossible(config: dict) -> None:
     """Raises ValueError for what can be seen to be impossible without the backbone: a value, too few examples."""
     check_all(config)
-    draw(json.dumps(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
+    draw(json.dumps(config["data"]), json.dumps({key: config[key] for key in DRAWING}))
 
 
 @cache
-def draw(section: str, shots: int | None, data_seed: int, test_limit: int | None) -> Data:
-    """The drawn examples of a data set, whose section of the configuration is given as JSON."""
+def draw(section: str, drawing: str) -> Data:
+    """The drawn examples of a data set; its section of the configuration and what decides the draw are JSON."""
     from peft_cli.data import few_shot
 
-    return few_shot(build(json.loads(section)), shots, data_seed, test_limit)
+    return few_shot(build(json.loads(section)), **json.loads(drawing))
 
 
-main = command(experiment, check_request)
+main = command(experiment, refuse_impossible, with_sources)
 
 if __name__ == "__main__":
     from peft_cli import run as this_module  # by this name the processes of a sweep find the task

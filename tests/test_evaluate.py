@@ -1,7 +1,5 @@
 """Predicting texts, classes and numbers, on backbones that write text and on those with a head."""
 
-import json
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -172,13 +170,18 @@ def test_predictions_come_in_the_order_of_the_examples():
     assert together == [predict(backbone, method, [example], BEAM).texts[0] for example in examples]
 
 
-MANY = [*EXAMPLES, *EXAMPLES]
+def writer_and_method():
+    torch.manual_seed(0)
+    backbone = make_backbone("gpt2")
+    return backbone, PT(backbone, length=4, init="vocabulary", text=None, lr=0.05)
 
 
 def predicted(known=None, seconds=0.0):
-    backbone, method = make()
+    backbone, method = writer_and_method()
     made = []
-    found = predict(backbone, method, MANY, DECODING, lambda texts, _: made.append(texts), known or {}, seconds)
+    found = predict(
+        backbone, method, [*EXAMPLES, *EXAMPLES], DECODING, lambda texts, _: made.append(texts), known or {}, seconds
+    )
     return found, made
 
 
@@ -194,24 +197,3 @@ def test_a_batch_that_is_known_in_part_is_predicted_as_a_whole():
     first = next(iter(batches[1]))
     again, made = predicted({first: "wrong"})
     assert made == batches and again.texts == whole.texts
-
-
-def test_predictions_are_kept_over_a_kill(tmp_path):
-    path = tmp_path / "predictions.partial.jsonl"
-    kept = PartialPredictions(path, "abc")
-    kept.add({3: "one\ntwo", 1: "é"}, 0.5)
-    kept.add({0: "three"}, 0.25)
-    with path.open("a") as file:
-        file.write('{"texts": {"2": "hal')
-    again = PartialPredictions(path, "abc")
-    assert again.texts == {3: "one\ntwo", 1: "é", 0: "three"} and again.seconds == 0.75
-    again.add({2: "four"}, 0.25)
-    assert len(PartialPredictions(path, "abc").texts) == 4
-
-
-@pytest.mark.parametrize("content", ["", '{"tensors": "abc"}\n{"texts": {"0": "x"}, "seconds": 1}\n', '{"tens'])
-def test_predictions_of_other_tensors_are_worth_nothing(tmp_path, content):
-    path = tmp_path / "predictions.partial.jsonl"
-    path.write_text(content)
-    kept = PartialPredictions(path, "def")
-    assert kept.texts == {} and json.loads(path.read_text()) == {"tensors": "def"}

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 
 from peft_cli.data import Example
-from peft_cli.results import RunFolder, finite, folder_of, read_results
+from peft_cli.results import PartialPredictions, RunFolder, finite, folder_of, read_results
 
 CONFIG = {
     "method": {"_target_": "peft_cli.method.pt.PT", "lr": 0.1},
@@ -113,3 +113,24 @@ def test_an_examples_own_scores_stand_beside_it(tmp_path):
 
 def test_finite_reaches_into_lists_and_tables():
     assert finite({"a": [1, math.nan, {"b": -math.inf}], "c": "nan"}) == {"a": [1, None, {"b": None}], "c": "nan"}
+
+
+def test_predictions_are_kept_over_a_kill(tmp_path):
+    path = tmp_path / "predictions.partial.jsonl"
+    kept = PartialPredictions(path, "abc")
+    kept.add({3: "one\ntwo", 1: "é"}, 0.5)
+    kept.add({0: "three"}, 0.25)
+    with path.open("a") as file:
+        file.write('{"texts": {"2": "hal')
+    again = PartialPredictions(path, "abc")
+    assert again.texts == {3: "one\ntwo", 1: "é", 0: "three"} and again.seconds == 0.75
+    again.add({2: "four"}, 0.25)
+    assert len(PartialPredictions(path, "abc").texts) == 4
+
+
+@pytest.mark.parametrize("content", ["", '{"tensors": "abc"}\n{"texts": {"0": "x"}, "seconds": 1}\n', '{"tens'])
+def test_predictions_of_other_tensors_are_worth_nothing(tmp_path, content):
+    path = tmp_path / "predictions.partial.jsonl"
+    path.write_text(content)
+    kept = PartialPredictions(path, "def")
+    assert kept.texts == {} and json.loads(path.read_text()) == {"tensors": "def"}
