@@ -1,0 +1,49 @@
+"""Figures of tables. One file for each kind, with `draw(tables, metrics) -> (name, caption, figure)` for each picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peft_cli.report.document import Figure, Section
+from peft_cli.report.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+HELPERS = ("style", "panels", "places")
+
+
+def kinds() -> list[str]:
+    """The names of all kinds of figures: the files of this folder."""
+    names = (path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    return sorted(name for name in names if name not in HELPERS)
+
+
+def drawn(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[Section]:
+    """One section with all figures; a name that several would have gets a number."""
+    figures, taken = [], {}
+    for kind in kinds():
+        for name, caption, picture in import_module(f"peft_cli.report.figures.{kind}").draw(tables, metrics):
+            plain = f"{kind}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name).strip('-')}"
+            taken[plain] = taken.get(plain, 0) + 1
+            figures.append(saved(plain if taken[plain] == 1 else f"{plain}-{taken[plain]}", caption, picture))
+    if figures:
+        yield Section("Figures", figures=figures)
+
+
+def saved(name: str, caption: str, picture: Picture) -> Figure:
+    """A picture as PDF and PNG; the same picture is the same bytes at any time."""
+    from matplotlib import rc_context
+
+    files = {}
+    for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+        file = BytesIO()
+        with rc_context({"pdf.fonttype": 42}):
+            picture.savefig(file, format=kind, dpi=150, metadata=metadata)
+        files[kind] = file.getvalue()
+    return Figure(name, caption, **files)

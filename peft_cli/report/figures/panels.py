@@ -1,0 +1,77 @@
+"""Panels of one size beside and below each other, with one legend at the right, laid out in inches: nothing overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from peft_cli.report.figures.style import FONT, GREY, Look
+
+WIDTH, HEIGHT = 2.1, 1.8  # of a panel, in inches
+LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.15, 0.3, 0.5  # around a panel
+LETTER, LINE = 0.068, 0.17  # of text, in inches
+LEGEND_MARK, WIDEST_LABEL = 0.45, 30  # inches; characters
+
+
+def panels(
+    titles: Sequence[str], legend: Mapping[str, Look], across: int = 3, has_lines: bool = False, extra: str = ""
+) -> tuple[Figure, list[Axes]]:
+    """A figure with an empty panel for each title; `extra` is a legend entry for a thin grey line."""
+    names = {fill(label, WIDEST_LABEL): look for label, look in legend.items()}
+    longest = max((len(line) for name in [*names, extra] for line in name.split("\n")), default=0)
+    n_lines = sum(name.count("\n") + 1 for name in [*names, *([extra] if extra else [])])
+    columns, rows = min(across, len(titles)), -(-len(titles) // across)
+    width = columns * (LEFT + WIDTH + RIGHT) + LEGEND_MARK + longest * LETTER
+    height = max(rows * (TOP + HEIGHT + BOTTOM), n_lines * LINE + 2 * LINE)
+    with rc_context(FONT):
+        figure = Figure((width, height))
+        axes = [panel(figure, i // columns, i % columns, title) for i, title in enumerate(titles)]
+        marks = [Line2D([], [], **(look.line if has_lines else look.point)) for look in names.values()]
+        if extra:
+            marks.append(Line2D([], [], color=GREY, linewidth=1, linestyle=":"))
+        figure.legend(marks, [*names, *([extra] if extra else [])], loc="center left", frameon=False, handlelength=2.6,
+                      bbox_to_anchor=(columns * (LEFT + WIDTH + RIGHT) / width, 0.5), borderaxespad=0)  # fmt: skip
+    return figure, axes
+
+
+def panel(figure: Figure, row: int, column: int, title: str) -> Axes:
+    """One panel, counted from the top left."""
+    width, height = figure.get_size_inches()
+    left = LEFT + column * (LEFT + WIDTH + RIGHT)
+    top = height - TOP - row * (TOP + HEIGHT + BOTTOM)
+    axes = figure.add_axes((left / width, (top - HEIGHT) / height, WIDTH / width, HEIGHT / height))
+    axes.set_title(fill(title, 38), fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.92", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    return axes
+
+
+def logarithmic(axes: Axes, values: Sequence[float]) -> None:
+    """A log axis with at most five labels, at powers of ten or, over less than two of them, at 1, 2, 5."""
+    low, high = min(values), max(values)
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.6, high * 1.6)
+    decades = [10.0**k for k in range(-4, 14)]
+    inside = [tick for tick in decades if low / 1.6 <= tick <= high * 1.6]
+    if len(inside) < 3:
+        inside = [m * d for d in decades for m in (1, 2, 5) if low / 1.6 <= m * d <= high * 1.6]
+    axes.set_xticks(inside[:: -(-len(inside) // 5)])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(value)))
+
+
+def brief(value: float) -> str:
+    """20000 as 20k, 3554304 as 3.6M."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.2g}{letter}" if value < 99.5 * unit else f"{value / unit:.0f}{letter}"
+    return f"{value:g}"

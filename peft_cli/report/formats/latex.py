@@ -1,0 +1,90 @@
+"""LaTeX: one document with booktabs tables that compiles as it is; figures from figures/ beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from peft_cli.report.document import Cell, Grid, Section
+from peft_cli.report.runs import Run
+
+SUFFIX = ".tex"
+TELLS = "a LaTeX document"
+HEAD = r"""\documentclass[10pt]{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage[margin=2cm]{geometry}
+\usepackage{booktabs,graphicx}
+\setlength{\parindent}{0pt}
+% a table or figure that is wider than the text becomes as wide as it
+\newsavebox{\wide}
+\newcommand{\fitting}[1]{\sbox{\wide}{#1}\ifdim\wd\wide>\linewidth\resizebox{\linewidth}{!}{\usebox{\wide}}\else\usebox{\wide}\fi}
+\begin{document}
+"""
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≈": r"$\approx$",
+    "·": r"$\cdot$",
+    "−": "--",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+}  # fmt: skip
+
+
+def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
+    """The document."""
+    body = "\n\n".join("\n".join(parts(section)) for section in sections)
+    return f"{HEAD}\n{body}\n\n\\end{{document}}\n"
+
+
+def parts(section: Section) -> Iterator[str]:
+    """Heading, tables, notes, figures."""
+    yield f"\\section*{{{escaped(section.title)}}}"
+    for grid in section.grids:
+        yield table(grid)
+        yield listed(grid.notes)
+    yield listed(section.notes)
+    for figure in section.figures:
+        yield "\n\\begin{center}\n\\fitting{\\includegraphics{figures/" + figure.name + ".pdf}}\n"
+        yield f"\\smallskip\\small {escaped(figure.caption)}\n\\end{{center}}\n"
+
+
+def table(grid: Grid) -> str:
+    """A booktabs table under its caption."""
+    lines = [" & ".join(map(text, row)) + r" \\" for row in grid.rows]
+    columns = "l" + "r" * (len(grid.columns) - 1)
+    caption = f"\\textbf{{{escaped(grid.caption)}}}\\par\\smallskip\n" if grid.caption else ""
+    return "\n".join([
+        f"\\begin{{center}}\n{caption}\\fitting{{\\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(map(escaped, grid.columns)) + r" \\",
+        r"\midrule",
+        *lines,
+        r"\bottomrule",
+        r"\end{tabular}}" + "\n\\end{center}",
+    ])  # fmt: skip
+
+
+def text(cell: Cell) -> str:
+    """What stands in a cell."""
+    return f"\\textbf{{{escaped(cell.text)}}}" if cell.is_bold else escaped(cell.text)
+
+
+def escaped(words: str) -> str:
+    """`words` as LaTeX prints them; what pdflatex's fonts have not got becomes its code point."""
+    made = "".join(SPECIAL.get(c, c if c.isascii() or c.isalpha() and ord(c) < 0x180 else f"U+{ord(c):04X}") for c in words)
+    return re.sub(r"`([^`]*)`", r"\\texttt{\1}", made)
+
+
+def listed(notes: Sequence[str]) -> str:
+    """A list in small print; long words may break anywhere."""
+    if not notes:
+        return ""
+    items = "\n".join(f"\\item {escaped(note)}" for note in notes)
+    return f"{{\\footnotesize\\sloppy\n\\begin{{itemize}}\\setlength{{\\itemsep}}{{0pt}}\n{items}\n\\end{{itemize}}}}"

@@ -1,0 +1,3 @@
+from collections.abc import Iterator
+def beside(runs, names): return []
+def matching(runs): return []
