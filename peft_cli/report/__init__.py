@@ -97,6 +97,9 @@ def add_choices(parser: ArgumentParser) -> None:
         help="the papers' tables beside ours, with commas; all lists them",
     )
     group.add_argument(
+        "--reproduce", type=listed, default=[], metavar="NAME", help="print the commands that repeat a paper's table"
+    )
+    group.add_argument(
         "--full", action="store_true", help="comparisons, costs, figures and the papers' numbers beside ours too"
     )
 
@@ -119,6 +122,11 @@ def listed(text: str) -> list[str]:
 
 def report(options: Namespace) -> int:
     """Reads, tabulates, writes and prints what `options` ask for."""
+    if options.reproduce:
+        from peft_cli.report.papers import reproduced
+
+        print(*reproduced(options.reproduce), sep="\n")
+        return 0
     found = find(options.folders)
     for reason in found.unreadable:
         print(f"peft-report: warning: left out: {reason}", file=sys.stderr)

@@ -16,6 +16,7 @@ from peft_cli.report.figures.style import FONT, GREY, Look
 WIDTH, HEIGHT = 2.1, 1.8  # of a panel, in inches
 LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.15, 0.3, 0.5  # around a panel
 LETTER, LINE = 0.068, 0.17  # of text, in inches
+NICE = (1, 2, 5, 10)  # steps between labels, times a power of ten
 LEGEND_MARK, WIDEST_LABEL = 0.45, 30  # inches; characters
 
 
@@ -26,7 +27,8 @@ def panels(
     names = {fill(label, WIDEST_LABEL): look for label, look in legend.items()}
     longest = max((len(line) for name in [*names, extra] for line in name.split("\n")), default=0)
     n_lines = sum(name.count("\n") + 1 for name in [*names, *([extra] if extra else [])])
-    columns, rows = min(across, len(titles)), -(-len(titles) // across)
+    rows = -(-len(titles) // across)
+    columns = -(-len(titles) // rows)
     width = columns * (LEFT + WIDTH + RIGHT) + LEGEND_MARK + longest * LETTER
     height = max(rows * (TOP + HEIGHT + BOTTOM), n_lines * LINE + 2 * LINE)
     with rc_context(FONT):
@@ -50,8 +52,8 @@ def panel(figure: Figure, row: int, column: int, title: str) -> Axes:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=NICE))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=NICE))
     return axes
 
 

@@ -61,5 +61,5 @@ def fill(axes: Axes, place: Place, shown: dict, metric: str) -> None:
     axes.set_xlabel("training examples", fontsize=8)
     axes.set_ylabel(titled(metric), fontsize=8)
     values = [point.y for line in lines.values() for _, point in line]
-    gap = 0.35 * (max(values) - min(values) + 1)
+    gap = 0.15 * (max(values) - min(values) + 1)
     axes.set_ylim(max(0.0, min(values) - gap) if min(values) >= 0 else min(values) - gap, max(values) + gap)

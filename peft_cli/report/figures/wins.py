@@ -40,7 +40,7 @@ def heat_map(names: Sequence[str], shares: dict[tuple[str, str], tuple[float, in
     """Rows against columns, with the percentage in each cell."""
     margin = max(map(len, names)) * LETTER + 0.15
     side = CELL * len(names)
-    width, height = margin + side + 0.75, margin + side + 0.1
+    width, height = margin + side + 0.85, margin + side + 0.1
     with rc_context(FONT):
         figure = Figure((width, height))
         axes = figure.add_axes((margin / width, 0.1 / height, side / width, side / height))
@@ -57,5 +57,6 @@ def heat_map(names: Sequence[str], shares: dict[tuple[str, str], tuple[float, in
                     axes.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=7, color="white" if value < 55 else "black")
         bar = figure.colorbar(image, cax=figure.add_axes(((margin + side + 0.1) / width, 0.1 / height, 0.12 / width, side / height)))
         bar.set_ticks([0, 50, 100])
+        bar.set_label("wins of the row, %", labelpad=1)
         bar.outline.set_visible(False)
     return figure
