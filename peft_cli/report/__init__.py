@@ -1,8 +1,8 @@
 """`peft-report`: tables and figures of finished runs. Imports neither torch nor transformers.
 
-    folders -> runs -> tables -> sections (grids, notes, figures) -> a format
-               runs.py tables.py performance.py pivot.py           formats/
-                                 compare.py costs.py papers.py figures/
+folders -> runs -> tables -> sections (grids, notes, figures) -> a format
+           runs.py tables.py performance.py pivot.py           formats/
+                             compare.py costs.py papers.py figures/
 """
 
 from __future__ import annotations
@@ -102,6 +102,9 @@ def add_choices(parser: ArgumentParser) -> None:
     group.add_argument(
         "--full", action="store_true", help="comparisons, costs, figures and the papers' numbers beside ours too"
     )
+    group.add_argument(
+        "--no-figures", action="store_true", help="--full without its figures, which take most of its time"
+    )
 
 
 def add_files(parser: ArgumentParser) -> None:
@@ -156,7 +159,7 @@ def content(found: Found, options: Namespace) -> list[Section]:
     if options.full or options.out:
         from peft_cli.report.full import full
 
-        return list(full(found, options.metric, options.baseline, options.resamples))
+        return list(full(found, options.metric, options.baseline, options.resamples, not options.no_figures))
     return brief(found, options)
 
 

@@ -162,7 +162,9 @@ def best(rows: Sequence[Row], name: str) -> Row | None:
     return first if max(holm(ps)) < SIGNIFICANT else None
 
 
-def win_shares(groups: Sequence[tuple[Sequence[Row], Sequence[str]]], name: str) -> dict[tuple[str, str], tuple[float, int]]:
+def win_shares(
+    groups: Sequence[tuple[Sequence[Row], Sequence[str]]], name: str
+) -> dict[tuple[str, str], tuple[float, int]]:
     """For each ordered two of the labels: in what share of pairs the first is better, and how many pairs there are.
 
     `groups` are the rows of tables with their labels; a tie is half a win for each.

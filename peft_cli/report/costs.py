@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from peft_cli.report.document import Cell, Grid, cells
 from peft_cli.report.intervals import ABSENT
-from peft_cli.report.runs import MACHINE, Run, short, times, whole
+from peft_cli.report.runs import Run, short, times, whole
 from peft_cli.report.tables import Row, Table, labels, rows
 
 RELATIVE_TO = ("ft", "pt")  # full tuning and prompt tuning
@@ -79,7 +79,10 @@ def blocks(
     titles = [measures[i].title for i in shown]
     lines = []
     for row, name, line in zip(made, names, values, strict=True):
-        texts = [Cell(ABSENT if line[i] is None else measures[i].write(line[i]) + spread(row, measures[i]), line[i]) for i in shown]
+        texts = [
+            Cell(ABSENT if line[i] is None else measures[i].write(line[i]) + spread(row, measures[i]), line[i])
+            for i in shown
+        ]
         lines.append([*cells([name]), *texts])
     places = {reference: [i for i, row in enumerate(made) if row.method == reference] for reference in RELATIVE_TO}
     absent = [
@@ -133,7 +136,9 @@ def noise(made: Sequence[Row], runs: Sequence[Run]) -> tuple[float | None, str]:
         repeated[run.fields["run.method"], run.seeds, tuple(sorted(run.settings.items()))].append(run)
     gaps = list(apart(repeated.values()))
     if gaps:
-        return max(gaps), f"noise floor of step times: {max(gaps):.1%} at most in {len(gaps)} A/A pairs of repeated runs"
+        return max(
+            gaps
+        ), f"noise floor of step times: {max(gaps):.1%} at most in {len(gaps)} A/A pairs of repeated runs"
     gaps = list(apart([row.runs for row in made]))
     if gaps:
         kind = "pairs of runs that differ in their seeds alone (no run was repeated)"

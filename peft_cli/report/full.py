@@ -8,7 +8,6 @@ from dataclasses import replace
 from peft_cli.report.compare import best, comparison_grid
 from peft_cli.report.costs import cost_grids
 from peft_cli.report.document import Cell, Grid, Section, cells
-from peft_cli.report.figures import drawn
 from peft_cli.report.gap import gap_grid
 from peft_cli.report.intervals import ABSENT
 from peft_cli.report.papers import matching
@@ -19,7 +18,7 @@ from peft_cli.report.tables import Row, Table, rows, tables
 NOT_RUN = "not run"
 
 
-def full(found: Found, metrics: Sequence[str], baseline: str, resamples: int) -> Iterator[Section]:
+def full(found: Found, metrics: Sequence[str], baseline: str, resamples: int, has_figures: bool) -> Iterator[Section]:
     """Every section; comparisons and figures are of the chosen metrics, of a table's first one where none is chosen."""
     if resamples < 0:
         raise ValueError(f"--resamples {resamples} is not possible: it has to be at least 0")
@@ -30,7 +29,10 @@ def full(found: Found, metrics: Sequence[str], baseline: str, resamples: int) ->
         yield from comparison(table, made, names, baseline, resamples)
         if any(not run.is_system for run in table.runs):
             yield Section(f"Costs · {heading(table, made)}", list(cost_grids(table)))
-    yield from drawn(made, metrics)
+    if has_figures:
+        from peft_cli.report.figures import drawn  # not at the top: matplotlib
+
+        yield from drawn(made, metrics)
     yield from matching(found.runs)
     yield from remarks(found.attempts, len(found.unreadable))
 

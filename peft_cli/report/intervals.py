@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from statistics import fmean, stdev
+from math import fsum
+from statistics import fmean
 
 CONFIDENCE = 0.95
 ABSENT = "-"
@@ -20,8 +21,11 @@ def quantile(n: int) -> float:
 
 def interval(values: Sequence[float]) -> tuple[float, float | None]:
     """The mean, and half the width of its t-interval; None where one value has none."""
-    n = len(values)
-    return fmean(values), quantile(n) * stdev(values) / n**0.5 if n > 1 else None
+    n, mean = len(values), fmean(values)
+    if n == 1:
+        return mean, None
+    variance = fsum((value - mean) ** 2 for value in values) / (n - 1)
+    return mean, quantile(n) * (variance / n) ** 0.5
 
 
 def estimate(values: Sequence[float | None], digits: int = 1) -> str:

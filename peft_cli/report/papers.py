@@ -72,7 +72,9 @@ def read(path: Path) -> list[PaperTable]:
                 counts = f"{len(row['values'])} values for {len(table.columns)} columns"
                 raise ValueError(f"{path}: {table.name} has a row with {counts}: {row}")
             if row.get("source", table.source) not in table.sources:
-                raise ValueError(f"{path}: {table.name} has a row without one of the sources {', '.join(table.sources)}")
+                raise ValueError(
+                    f"{path}: {table.name} has a row without one of the sources {', '.join(table.sources)}"
+                )
         found.append(table)
     return found
 
@@ -106,7 +108,9 @@ def matching(runs: Sequence[Run]) -> Iterator[Section]:
         else:
             without.append(table.name)
     if without:
-        note = f"no run of ours belongs to {', '.join(without)}; `peft-report --reproduce NAME` prints the commands of one"
+        note = (
+            f"no run of ours belongs to {', '.join(without)}; `peft-report --reproduce NAME` prints the commands of one"
+        )
         yield Section("The papers' tables without a run", notes=[note])
 
 
@@ -120,9 +124,13 @@ def section(table: PaperTable, found: Sequence[list[Cell]]) -> Section:
     if table.commands:
         notes.append(f"repeated by `peft-report --reproduce {table.name} | sh`")
     if found:
-        notes.append(f"within: whether theirs lies in our {CONFIDENCE:.0%} t-interval over seeds; difference: ours - theirs")
+        notes.append(
+            f"within: whether theirs lies in our {CONFIDENCE:.0%} t-interval over seeds; difference: ours - theirs"
+        )
     columns = ["cell", "theirs", "ours", "runs", "difference", "within"]
-    return Section(f"Paper beside ours · {table.name}: {table.title}", [Grid(columns, list(found))] if found else [], notes)
+    return Section(
+        f"Paper beside ours · {table.name}: {table.title}", [Grid(columns, list(found))] if found else [], notes
+    )
 
 
 def cited_in(table: PaperTable) -> list[dict[str, str]]:
@@ -156,7 +164,9 @@ def ours(table: PaperTable, row: Mapping, column: str, runs: Sequence[Run], digi
     if not found:
         return cells([NOT_RUN, 0, ABSENT, ABSENT])
     if not alike(found):
-        return cells([f"{len({settled(run) for run in found})} settings: choose with --where", len(found), ABSENT, ABSENT])
+        return cells(
+            [f"{len({settled(run) for run in found})} settings: choose with --where", len(found), ABSENT, ABSENT]
+        )
     scale = FRACTION if column in table.fractions else 1
     theirs = row["values"][table.columns.index(column)]
     mean, half = interval([run.fields[f"scores.{metric}"] / scale for run in found])
@@ -188,6 +198,8 @@ def reproduced(names: Sequence[str]) -> list[str]:
     found = []
     for table in named(names):
         if not table.commands and "all" not in names:
-            raise ValueError(f"{table.name} has no runs of its own: {table.not_ours or table.claim or 'its data sets are not here'}")
+            raise ValueError(
+                f"{table.name} has no runs of its own: {table.not_ours or table.claim or 'its data sets are not here'}"
+            )
         found += table.commands
     return found

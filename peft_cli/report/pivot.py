@@ -46,7 +46,9 @@ def check(runs: Sequence[Run], keys: Sequence[str], metrics: Sequence[str], name
     """Raises ValueError for a metric or a key that no run has."""
     for key in keys:
         if all(field(run, key) is None and not has(run, key) for run in runs):
-            raise ValueError(f"no run has {key}; method, backbone, data, shots, seed and keys of its configuration work")
+            raise ValueError(
+                f"no run has {key}; method, backbone, data, shots, seed and keys of its configuration work"
+            )
     missing = [metric for metric in metrics if f"scores.{metric}" not in names]
     if missing:
         there = ", ".join(name.removeprefix("scores.") for name in scored(runs, ()))
@@ -69,7 +71,9 @@ def grouped(runs: Sequence[Run], rows: Sequence[str], columns: Sequence[str]) ->
     for run in runs:
         for value in sorted(shots) if spread and run.is_floor else [as_typed(run.fields.get("run.shots"))]:
             here = {"shots": value}
-            key = tuple(tuple(here.get(name) or as_typed(field(run, name)) for name in side) for side in (rows, columns))
+            key = tuple(
+                tuple(here.get(name) or as_typed(field(run, name)) for name in side) for side in (rows, columns)
+            )
             groups[key].setdefault((*identity(run).values(), *run.seeds, frozenset(run.settings.items())), run)
     stored = {run.fields["run.method"]: run.fields.get("cost.params_stored", 0) for run in runs}
     order = sorted(groups, key=lambda key: [orderly(value, stored) for side in key for value in side])
@@ -127,21 +131,33 @@ def refuse_to_mix(runs: Sequence[Run], name: str) -> None:
                 first.setdefault(value, run)
                 counts[value] += 1
             if len(first) > 1:
-                told = " and ".join(f"{key}={value} ({counts[value]} runs, such as {first[value].folder})" for value in first)
-                raise ValueError(f"{data}: {told} cannot stand in one table; choose with --where {key}={next(iter(first))}")
+                told = " and ".join(
+                    f"{key}={value} ({counts[value]} runs, such as {first[value].folder})" for value in first
+                )
+                raise ValueError(
+                    f"{data}: {told} cannot stand in one table; choose with --where {key}={next(iter(first))}"
+                )
 
 
 def comparable(run: Run, name: str) -> dict:
     """What has to be alike for a score to be comparable: test set, limit, rules, the metric's signature, decoding."""
     signature = signature_of(run, name)
-    decoding = {key: value for key, value in run.settings.items() if key.startswith("decode.") and key != "decode.batch_size"}
-    return {key: field(run, key) for key in SAME_TEST} | {signature: run.fields.get(signature)} | ({} if run.is_system else decoding)
+    decoding = {
+        key: value for key, value in run.settings.items() if key.startswith("decode.") and key != "decode.batch_size"
+    }
+    return (
+        {key: field(run, key) for key in SAME_TEST}
+        | {signature: run.fields.get(signature)}
+        | ({} if run.is_system else decoding)
+    )
 
 
 def signature_of(run: Run, name: str) -> str:
     """The field of the signature that a score has: its own, or the longest one that its name begins with."""
     score = name.removeprefix("scores.")
-    fitting = [key for key in run.fields if key.startswith("signatures.") and score.startswith(key.removeprefix("signatures."))]
+    fitting = [
+        key for key in run.fields if key.startswith("signatures.") and score.startswith(key.removeprefix("signatures."))
+    ]
     return max(fitting, key=len, default="signatures")
 
 
@@ -155,9 +171,13 @@ def told(runs: Sequence[Run], *names: str) -> list[str]:
     ]
 
 
-def crossed(groups: Mapping, rows: Sequence[str], columns: Sequence[str], name: str, attempts: Sequence[Attempt]) -> Grid:
+def crossed(
+    groups: Mapping, rows: Sequence[str], columns: Sequence[str], name: str, attempts: Sequence[Attempt]
+) -> Grid:
     """Rows against columns; a cell without runs says why, and the notes say it in full."""
-    stored = {run.fields["run.method"]: run.fields.get("cost.params_stored", 0) for group in groups.values() for run in group}
+    stored = {
+        run.fields["run.method"]: run.fields.get("cost.params_stored", 0) for group in groups.values() for run in group
+    }
     across = sorted({key[1] for key in groups}, key=lambda side: [orderly(value, stored) for value in side])
     down = list(dict.fromkeys(key[0] for key in groups))
     precision = digits([run.fields.get(name) for group in groups.values() for run in group])
@@ -168,7 +188,10 @@ def crossed(groups: Mapping, rows: Sequence[str], columns: Sequence[str], name: 
             place = dict(zip([*rows, *columns], [*row, *column], strict=True))
             line.append(filled(groups.get((row, column), []), name, precision) or missing(place, attempts, reasons))
         lines.append(line)
-    headers = [", ".join(rows), *(", ".join(f"{key}={value}" for key, value in zip(columns, column, strict=True)) for column in across)]
+    headers = [
+        ", ".join(rows),
+        *(", ".join(f"{key}={value}" for key, value in zip(columns, column, strict=True)) for column in across),
+    ]
     return Grid(headers, lines, notes=list(reasons))
 
 

@@ -23,7 +23,13 @@ def result(method, shots, seed, data="mini", noise=1.0, **changes):
     drawn = Random(f"{method}/{shots}/{seed}/{data}").gauss(0, noise)
     bleu = at_50 + slope * math.log10(shots / 50) + drawn + (4.0 if data == "e2e" else 0.0)
     scores = {"bleu": bleu, "bleu_seen": bleu + 5, "bleu_unseen": bleu - 5 - slope / 2, "rougeL": bleu + 10}
-    steps = {"median": (step + seed / 2) / 1000, "p10": step / 1100, "p25": step / 1050, "p75": step / 950, "p90": step / 900}
+    steps = {
+        "median": (step + seed / 2) / 1000,
+        "p10": step / 1100,
+        "p25": step / 1050,
+        "p75": step / 950,
+        "p90": step / 900,
+    }
     made = make_result(method, shots, seed, run__data=data, scores=scores, cost__params_stored=stored,
                        cost__params_trained=stored, cost__step_seconds=steps, cost__bytes_stored=4 * stored + 80,
                        cost__peak_memory_bytes=(600 + step) * 2**20, **changes)  # fmt: skip
@@ -34,7 +40,10 @@ def result(method, shots, seed, data="mini", noise=1.0, **changes):
 
 def study(methods=METHODS, shots=SHOTS, seeds=range(5), data=("mini", "e2e")):
     """All runs of a study, with the untouched backbone of each data set."""
-    floors = [untouched(run__data=name, scores={"bleu": 13.5, "bleu_seen": 14.0, "bleu_unseen": 12.0, "rougeL": 30.0}) for name in data]
+    floors = [
+        untouched(run__data=name, scores={"bleu": 13.5, "bleu_seen": 14.0, "bleu_unseen": 12.0, "rougeL": 30.0})
+        for name in data
+    ]
     return floors + [result(m, k, s, d) for d in data for m in methods for k in shots for s in seeds]
 
 
@@ -42,7 +51,9 @@ def write_study(runs: Path, results, with_log=True):
     """Writes each result where peft-run would, and a log with validations."""
     for i, made in enumerate(results):
         run = made["run"]
-        folder = runs / run["data"] / run["backbone"] / run["method"] / f"shots={run['shots']},seed={run['seed']}-{i:010}"
+        folder = (
+            runs / run["data"] / run["backbone"] / run["method"] / f"shots={run['shots']},seed={run['seed']}-{i:010}"
+        )
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(made), encoding="utf-8")
         if with_log and made["training"]:

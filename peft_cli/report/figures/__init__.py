@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peft_cli.report.document import Figure, Section
+from peft_cli.report.figures.places import places
 from peft_cli.report.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 HELPERS = ("style", "panels", "places")
+MOST_PLACES = 8
 DOTS_PER_INCH = 200
 COLOURS = 96  # of a PNG: a third of the bytes, and no eye sees it
 
@@ -29,13 +31,16 @@ def kinds() -> list[str]:
 def drawn(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[Section]:
     """One section with all figures; a name that several would have gets a number."""
     figures, taken = [], {}
+    there = [place.tables for place in places(tables)]
+    tables = [table for group in there[:MOST_PLACES] for table in group]
     for kind in kinds():
         for name, caption, picture in import_module(f"peft_cli.report.figures.{kind}").draw(tables, metrics):
             plain = f"{kind}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name).strip('-')}"
             taken[plain] = taken.get(plain, 0) + 1
             figures.append(saved(plain if taken[plain] == 1 else f"{plain}-{taken[plain]}", caption, picture))
+    notes = [f"of {len(there)} pairs of data and backbone the first {MOST_PLACES}; choose others with --where"]
     if figures:
-        yield Section("Figures", figures=figures)
+        yield Section("Figures", notes=notes if len(there) > MOST_PLACES else [], figures=figures)
 
 
 def saved(name: str, caption: str, picture: Picture) -> Figure:
@@ -46,6 +51,7 @@ def saved(name: str, caption: str, picture: Picture) -> Figure:
     pdf, png, small = BytesIO(), BytesIO(), BytesIO()
     with rc_context({"pdf.fonttype": 42}):
         picture.savefig(pdf, format="pdf", metadata={"CreationDate": None})
-        picture.savefig(png, format="png", dpi=DOTS_PER_INCH)
+        picture.savefig(png, format="png", dpi=MOST_PLACES = 8
+DOTS_PER_INCH)
     Image.open(png).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
     return Figure(name, caption, pdf.getvalue(), small.getvalue())

@@ -21,7 +21,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
         for metric in place.metrics(metrics):
             groups = {
                 shots: [(label, row) for label, row in group if label in place.looks and gaps(row, metric)]
-                for shots, group in zip(place.shots, place.rows, strict=True)
+                for shots, group in place.panels
             }
             groups = {shots: group for shots, group in groups.items() if group}
             if groups:
@@ -39,7 +39,8 @@ def fill(axes: Axes, place: Place, group: Sequence[tuple[str, Row]], metric: str
         parts = [interval(part) for part in zip(*gaps(row, metric), strict=True)]
         axes.plot([i, i], [mean for mean, _ in parts], color=look.colour, linewidth=1)
         for (mean, half), face in zip(parts, (look.colour, "white"), strict=True):
-            axes.errorbar(i, mean, half, **look.point | {"fillstyle": "full", "markerfacecolor": face}, elinewidth=0.8, capsize=2)
+            axes.plot([i, i], [mean - (half or 0), mean + (half or 0)], color=look.colour, linewidth=2.5, alpha=0.4)
+            axes.plot(i, mean, **look.point | {"fillstyle": "full", "markerfacecolor": face})
     axes.set_xticks([])
     axes.margins(x=0.1)
     axes.set_xlabel(f"{SEEN} (filled), {UNSEEN} (white)", fontsize=8)

@@ -9,8 +9,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from peft_cli.report.figures.places import Point
 from peft_cli.report.figures.style import FONT, GREY, Look
 
 WIDTH, HEIGHT = 2.1, 1.8  # of a panel, in inches
@@ -57,6 +58,15 @@ def panel(figure: Figure, row: int, column: int, title: str) -> Axes:
     return axes
 
 
+def scatter(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look]) -> None:
+    """A marker for each point, with its interval as a line."""
+    ends = [(point.y - (point.half or 0), point.y + (point.half or 0)) for point in found]
+    colours = [looks[point.label].colour for point in found]
+    axes.vlines([p.x for p in found], *zip(*ends, strict=True), colors=colours, linewidth=1)
+    for point in found:
+        axes.plot(point.x, point.y, **looks[point.label].point)
+
+
 def logarithmic(axes: Axes, values: Sequence[float]) -> None:
     """A log axis with at most five labels, at powers of ten or, over less than two of them, at 1, 2, 5."""
     low, high = min(values), max(values)
@@ -67,7 +77,7 @@ def logarithmic(axes: Axes, values: Sequence[float]) -> None:
     if len(inside) < 3:
         inside = [m * d for d in decades for m in (1, 2, 5) if low / 1.6 <= m * d <= high * 1.6]
     axes.set_xticks(inside[:: -(-len(inside) // 5)])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(value)))
 
 

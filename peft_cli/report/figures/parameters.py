@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from peft_cli.report.compare import sign
-from peft_cli.report.figures.panels import logarithmic, panels
+from peft_cli.report.figures.panels import logarithmic, panels, scatter
 from peft_cli.report.figures.places import Place, Point, places, points
 from peft_cli.report.figures.style import GREY, titled
 from peft_cli.report.tables import Table
@@ -20,7 +20,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
     """A figure for each place and metric, with a panel for each number of shots."""
     for place in places(tables):
         for metric in place.metrics(metrics):
-            groups = {shots: points(group, metric, "stored") for shots, group in zip(place.shots, place.rows, strict=True)}
+            groups = {shots: points(group, metric, "stored") for shots, group in place.panels}
             groups = {shots: found for shots, found in groups.items() if sum(point.x > 0 for point in found) > 1}
             if groups:
                 figure, axes = panels(list(groups), place.looks, extra=FRONT)
@@ -41,12 +41,13 @@ def fill(axes: Axes, place: Place, found: Sequence[Point], metric: str) -> None:
     """The points, the front, and the untouched backbone as a line across."""
     trained = [point for point in found if point.x > 0]
     for point in found:
-        if point.x > 0:
-            axes.errorbar(point.x, point.y, point.half, **place.looks[point.label].point, elinewidth=0.8, capsize=2)
-        else:
+        if not point.x:
             axes.axhline(point.y, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+    scatter(axes, trained, place.looks)
     front = pareto(trained, sign(metric))
-    axes.step([p.x for p in front], [p.y for p in front], where="post", color=GREY, linewidth=1, linestyle=":", zorder=0)
+    axes.step(
+        [p.x for p in front], [p.y for p in front], where="post", color=GREY, linewidth=1, linestyle=":", zorder=0
+    )
     logarithmic(axes, [point.x for point in trained])
     axes.set_xlabel("weights stored", fontsize=8)
     axes.set_ylabel(titled(metric), fontsize=8)

@@ -14,6 +14,8 @@ from peft_cli.report.intervals import interval
 from peft_cli.report.performance import scored, telling
 from peft_cli.report.tables import Row, Table, labels, rows
 
+MOST_PANELS = 6
+
 
 class Point(NamedTuple):
     """A row of a table: a cost, the mean of a score, and half its interval."""
@@ -42,6 +44,13 @@ class Place:
         """The look of each trained row, by its label."""
         trained = {label: row for group in self.rows for label, row in group if not row.runs[0].is_floor}
         return looks({label: row.method for label, row in trained.items()})
+
+    @cached_property
+    def panels(self) -> list[tuple[str, list[tuple[str, Row]]]]:
+        """(title, rows) for each number of shots; of more than MOST_PANELS the first, the last, and some between."""
+        every = list(zip(self.shots, self.rows, strict=True))
+        n = min(MOST_PANELS, len(every))
+        return [every[round(i * (len(every) - 1) / max(1, n - 1))] for i in range(n)]
 
     @cached_property
     def shots(self) -> list[str]:

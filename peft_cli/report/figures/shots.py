@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from peft_cli.report.figures.panels import brief, panels
 from peft_cli.report.figures.places import Place, Point, places, points
@@ -56,7 +56,6 @@ def fill(axes: Axes, place: Place, shown: dict, metric: str) -> None:
     axes.set_xscale("log")
     ticks = {ends.get(table.shots, table.shots): table.shots for table in place.tables if table.shots != 0}
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(list(ticks), ["all" if shots is None else brief(shots) for shots in ticks.values()])
     axes.set_xlabel("training examples", fontsize=8)
     axes.set_ylabel(titled(metric), fontsize=8)

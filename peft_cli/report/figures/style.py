@@ -9,9 +9,9 @@ from zlib import crc32
 
 from peft_cli.check import options
 
-# Okabe and Ito (2008) without yellow, which paper swallows; 7 colours, 11 markers and 5 dashes have no common factor
+# Okabe and Ito (2008) without yellow, which paper swallows; 7 colours, 13 markers and 5 dashes have no common factor
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (7, 2)))
 FILLS = ("full", "none", "left", "top", "right", "bottom")  # variants of one method
 GREY = "0.55"
@@ -44,7 +44,7 @@ class Look(NamedTuple):
 def place(method: str) -> int:
     """A number that is a method's alone: its place among conf/method, or one made of an unknown name."""
     names = list(options("method"))
-    return names.index(method) if method in names else len(names) + crc32(method.encode()) % 385
+    return names.index(method) if method in names else len(names) + crc32(method.encode()) % 455
 
 
 def looks(methods: Mapping[str, str]) -> dict[str, Look]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from peft_cli.report.figures.panels import panels
+from peft_cli.report.figures.panels import panels, scatter
 from peft_cli.report.figures.places import Place, Point, places, points
 from peft_cli.report.figures.style import GREY, titled
 from peft_cli.report.runs import COSTS
@@ -32,8 +32,8 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
 def cases(place: Place, metric: str) -> Iterator[tuple[str, str, list[Point]]]:
     """(title, measure, points) of each panel."""
     titles = [cost.title for cost in COSTS]
-    for table, group, shots in zip(place.tables, place.rows, place.shots, strict=True):
-        trained = [run for run in table.runs if not run.is_system and not run.is_floor]
+    for shots, group in place.panels:
+        trained = [run for _, row in group for run in row.runs if not run.is_floor]
         for measure in MEASURES:
             found = points(group, metric, measure)
             if is_comparable(titles.index(measure), trained) and sum(point.label in place.looks for point in found) > 1:
@@ -42,9 +42,7 @@ def cases(place: Place, metric: str) -> Iterator[tuple[str, str, list[Point]]]:
 
 def fill(axes: Axes, place: Place, found: Sequence[Point], measure: str, metric: str) -> None:
     """The points of a panel."""
-    for point in found:
-        if point.label in place.looks:
-            axes.errorbar(point.x, point.y, point.half, **place.looks[point.label].point, elinewidth=0.8, capsize=2)
+    scatter(axes, [point for point in found if point.label in place.looks], place.looks)
     for label, row in (pair for group in place.rows for pair in group):
         if row.runs[0].is_floor and row.runs[0].fields.get(f"scores.{metric}") is not None and label:
             axes.axhline(row.runs[0].fields[f"scores.{metric}"], color=GREY, linewidth=0.8, linestyle="--", zorder=0)

@@ -44,7 +44,10 @@ def heat_map(names: Sequence[str], shares: dict[tuple[str, str], tuple[float, in
     with rc_context(FONT):
         figure = Figure((width, height))
         axes = figure.add_axes((margin / width, 0.1 / height, side / width, side / height))
-        grid = [[100 * shares[one, other][0] if (one, other) in shares else float("nan") for other in names] for one in names]
+        grid = [
+            [100 * shares[one, other][0] if (one, other) in shares else float("nan") for other in names]
+            for one in names
+        ]
         image = axes.imshow(grid, cmap=COLOURS, vmin=0, vmax=100, aspect="auto")
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
@@ -54,8 +57,18 @@ def heat_map(names: Sequence[str], shares: dict[tuple[str, str], tuple[float, in
         for i, line in enumerate(grid):
             for j, value in enumerate(line):
                 if value == value:
-                    axes.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=7, color="white" if value < 55 else "black")
-        bar = figure.colorbar(image, cax=figure.add_axes(((margin + side + 0.1) / width, 0.1 / height, 0.12 / width, side / height)))
+                    axes.text(
+                        j,
+                        i,
+                        f"{value:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize=7,
+                        color="white" if value < 55 else "black",
+                    )
+        bar = figure.colorbar(
+            image, cax=figure.add_axes(((margin + side + 0.1) / width, 0.1 / height, 0.12 / width, side / height))
+        )
         bar.set_ticks([0, 50, 100])
         bar.set_label("wins of the row, %", labelpad=1)
         bar.outline.set_visible(False)

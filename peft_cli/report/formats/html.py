@@ -60,7 +60,9 @@ def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
         shown = image(figure)
         is_shown = len(shown) <= room
         room -= len(shown) if is_shown else 0
-        page = page.replace(place(figure), shown if is_shown else f"<p>left out of this page of 2 MB: {escape(figure.name)}</p>")
+        page = page.replace(
+            place(figure), shown if is_shown else f"<p>left out of this page of 2 MB: {escape(figure.name)}</p>"
+        )
     return page
 
 

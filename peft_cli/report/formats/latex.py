@@ -78,7 +78,9 @@ def text(cell: Cell) -> str:
 
 def escaped(words: str) -> str:
     """`words` as LaTeX prints them; what pdflatex's fonts have not got becomes its code point."""
-    made = "".join(SPECIAL.get(c, c if c.isascii() or c.isalpha() and ord(c) < 0x180 else f"U+{ord(c):04X}") for c in words)
+    made = "".join(
+        SPECIAL.get(c, c if c.isascii() or (c.isalpha() and ord(c) < 0x180) else f"U+{ord(c):04X}") for c in words
+    )
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", made)
 
 
