@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 from statistics import fmean
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ SIGNIFICANT = 1 - CONFIDENCE
 LOWER_IS_BETTER = ("ter",)  # how the names of such scores begin
 COLUMNS = ("method", "pairs", "difference", "better in", "p", "smallest p", "p (Holm)")
 NOTES = (
-    f"difference: mean over pairs of runs with the same seeds and the same examples, ± half the {CONFIDENCE:.0%} t-interval",
+    f"difference: mean over pairs of runs with the same seeds and examples, ± half the {CONFIDENCE:.0%} t-interval",
     "p: exact sign-flip test, two-sided; smallest p: what so many pairs can reach at best; Holm: over the methods of "
     f"this table; bold: p (Holm) below {SIGNIFICANT:.2g}",
 )
@@ -96,15 +97,15 @@ def comparison_grid(rows: Sequence[Row], baseline: str, name: str, resamples: in
         line = told(comparison, p, precision, sign(name))
         lines.append([*line, *(opinion(comparison, name, resamples, precision, reasons) if resamples else ())])
     headers = [*COLUMNS, *(("over items", "p (items)") if resamples else ())]
-    return Grid(headers, lines, f"{name}: difference from {baseline}", [*NOTES, *second(resamples), *reasons])
+    return Grid(headers, lines, f"{name}: difference from {baseline}", [*NOTES, *items_note(resamples), *reasons])
 
 
-def second(resamples: int) -> Iterator[str]:
+def items_note(resamples: int) -> Iterator[str]:
     """What is to be known about the second opinion."""
     if resamples:
         yield (
-            f"over items: {CONFIDENCE:.0%} interval of the same difference by {resamples:,} paired resamples of the test "
-            "examples; it says nothing about other seeds"
+            f"over items: {CONFIDENCE:.0%} interval of the same difference by {resamples:,} paired resamples of the "
+            "test examples; it says nothing about other seeds"
         )
 
 
@@ -162,18 +163,14 @@ def best(rows: Sequence[Row], name: str) -> Row | None:
     return first if max(holm(ps)) < SIGNIFICANT else None
 
 
-def win_shares(
-    groups: Sequence[tuple[Sequence[Row], Sequence[str]]], name: str
-) -> dict[tuple[str, str], tuple[float, int]]:
+def win_shares(groups: Sequence[Sequence[tuple[str, Row]]], name: str) -> dict[tuple[str, str], tuple[float, int]]:
     """For each ordered two of the labels: in what share of pairs the first is better, and how many pairs there are.
 
-    `groups` are the rows of tables with their labels; a tie is half a win for each.
+    `groups` are the labels and rows of tables; a tie is half a win for each.
     """
     counts: dict[tuple[str, str], list[float]] = {}
-    for rows, names in groups:
-        for one, first in zip(rows, names, strict=True):
-            for other, second_ in zip(rows, names, strict=True):
-                if one is not other:
-                    found = [sign(name) * d for d in differences(paired(one, other, name), name)]
-                    counts.setdefault((first, second_), []).extend((d > 0) + 0.5 * (d == 0) for d in found)
+    for group in groups:
+        for (first, one), (second, other) in permutations(group, 2):
+            found = [sign(name) * difference for difference in differences(paired(one, other, name), name)]
+            counts.setdefault((first, second), []).extend((d > 0) + 0.5 * (d == 0) for d in found)
     return {key: (fmean(values), len(values)) for key, values in counts.items() if values}

@@ -17,7 +17,7 @@ RELATIVE_TO = ("ft", "pt")  # full tuning and prompt tuning
 
 
 class Measure(NamedTuple):
-    """A column: its title, what it takes from a run's fields, how it is written, and whether it depends on a machine."""
+    """A column: its title, what it takes from a run's fields, how it is written."""
 
     title: str
     take: Callable[[Mapping], float | None]
@@ -62,10 +62,10 @@ def cost_grids(table: Table) -> Iterator[Grid]:
                 for row, name in zip(made, names, strict=True)]  # fmt: skip
         here = [(row, name) for row, name in here if row.runs]
         repeated = [run for run in table.runs if run.machine == machine and not run.is_system]
-        floor, told = noise([row for row, _ in here], repeated)
+        floor, known = noise([row for row, _ in here], repeated)
         caption = f"measured on {machine[0]} (threads: {machine[1]})"
         kinds = " or ".join(dict.fromkeys(run.fields["cost.memory_kind"] for row, _ in here for run in row.runs))
-        notes = [told, f"memory: peak of {kinds}; step ms: median (quartiles) of a run's steps; medians over runs"]
+        notes = [known, f"memory: peak of {kinds}; step ms: median (quartiles) of a run's steps; medians over runs"]
         yield from blocks([row for row, _ in here], [name for _, name in here], MEASURED, caption, notes, floor)
 
 
@@ -100,6 +100,11 @@ def blocks(
             ]
             close = ["≈: within the noise floor of step times"] if floor is not None and STEP.title in titles else []
             yield Grid(["method", *titles], relative, f"Cost relative to {reference}, {caption}", close)
+
+
+def told(row: Row, measure: Measure, value: float | None) -> Cell:
+    """A value with the quartiles that belong to it."""
+    return Cell(ABSENT if value is None else measure.write(value) + spread(row, measure), value)
 
 
 def middle(row: Row, measure: Measure) -> float | None:

@@ -63,7 +63,7 @@ def scores(table: Table, made: Sequence[Table], metrics: Sequence[str], attempts
 def without_runs(
     table: Table, made: Sequence[Table], found: Sequence[Row], attempts: Sequence[Attempt], width: int
 ) -> Iterator[list[Cell]]:
-    """A row for each method that has runs elsewhere with this data and backbone, or was tried here, and has none here."""
+    """A row for each method without a run here that has runs elsewhere in the place, or was tried here."""
     if table.shots is None and all(run.is_system for run in table.runs):
         return
     here = {row.method for row in found}

@@ -1,4 +1,4 @@
-"""The papers' numbers beside ours: experiments/reference/*.yaml holds them, with their source and the runs that repeat them.
+"""The papers' numbers beside ours: experiments/reference/*.yaml has them, their source, and runs that repeat them.
 
 A file -> PaperTable (columns data.metric, rows of methods and values) -> theirs, ours, difference, within our interval
 """

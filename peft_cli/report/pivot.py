@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from peft_cli.report.comparable import check_pooled, identity, refuse_to_mix, signature_of
 from peft_cli.report.document import Cell, Grid, Section, cells
 from peft_cli.report.intervals import CONFIDENCE, digits, estimate, interval
 from peft_cli.report.performance import scored
-from peft_cli.report.runs import SEEDS, Attempt, Found, Run, as_typed, field
-from peft_cli.report.tables import differing
+from peft_cli.report.runs import Attempt, Found, Run, as_typed, field
 
 NOT_RUN = "not run"
-SAME_TEST = ("test_limit", "data.sha256.test", "scored.protocol")  # alike in all runs of a data set, as decoding is
 
 
 def pivot(found: Found, rows: Sequence[str], columns: Sequence[str], metrics: Sequence[str]) -> Iterator[Section]:
@@ -25,34 +24,32 @@ def pivot(found: Found, rows: Sequence[str], columns: Sequence[str], metrics: Se
     such a key.
     """
     rows = rows or ["method"]
+    check(found.runs, [*rows, *columns], metrics)
     names = scored(found.runs, metrics)
     runs = [run for run in found.runs if any(run.fields.get(name) is not None for name in names)]
-    check(found.runs, [*rows, *columns], metrics, names)
     groups = grouped(runs, rows, columns)
-    for key, group in groups.items():
-        check_pooled(group, dict(zip([*rows, *columns], [*key[0], *key[1]], strict=True)))
-    if columns:
-        for name in names:
-            refuse_to_mix(runs, name)
-            yield Section(f"{name.removeprefix('scores.')} by {', '.join(rows)} and {', '.join(columns)}",
-                          [crossed(groups, rows, columns, name, found.attempts)], told(runs, name))  # fmt: skip
-    else:
-        for name in names:
-            refuse_to_mix(runs, name)
-        yield Section(f"{', '.join(rows)}: scores", [lined(groups, rows, names)], told(runs, *names))
+    for (row, column), group in groups.items():
+        check_pooled(group, dict(zip([*rows, *columns], [*row, *column], strict=True)))
+    for name in names:
+        refuse_to_mix(runs, name)
+    if not columns:
+        yield Section(f"{', '.join(rows)}: scores", [lined(groups, rows, names)], told(runs, names))
+        return
+    for name in names:
+        grid = crossed(groups, rows, columns, name, found.attempts)
+        title = f"{name.removeprefix('scores.')} by {', '.join(rows)} and {', '.join(columns)}"
+        yield Section(title, [grid], told(runs, [name]))
 
 
-def check(runs: Sequence[Run], keys: Sequence[str], metrics: Sequence[str], names: Sequence[str]) -> None:
+def check(runs: Sequence[Run], keys: Sequence[str], metrics: Sequence[str]) -> None:
     """Raises ValueError for a metric or a key that no run has."""
     for key in keys:
-        if all(field(run, key) is None and not has(run, key) for run in runs):
-            raise ValueError(
-                f"no run has {key}; method, backbone, data, shots, seed and keys of its configuration work"
-            )
-    missing = [metric for metric in metrics if f"scores.{metric}" not in names]
-    if missing:
-        there = ", ".join(name.removeprefix("scores.") for name in scored(runs, ()))
-        raise ValueError(f"no run has a score {missing[0]}; there are {there}")
+        if not any(has(run, key) for run in runs):
+            raise ValueError(f"no run has {key}; possible are method, backbone, data, shots, seed and keys of a run")
+    there = [name.removeprefix("scores.") for name in scored(runs, ())]
+    for metric in metrics:
+        if metric not in there:
+            raise ValueError(f"no run has a score {metric}; there are {', '.join(there)}")
 
 
 def has(run: Run, key: str) -> bool:
@@ -63,26 +60,26 @@ def has(run: Run, key: str) -> bool:
 def grouped(runs: Sequence[Run], rows: Sequence[str], columns: Sequence[str]) -> dict[tuple, list[Run]]:
     """The runs of each cell, by (values of the rows' keys, values of the columns' keys), in a reader's order.
 
-    The untouched backbone, which no number of shots changes, stands in the column of each.
+    Where method and shots are keys, the untouched backbone stands with each number of shots: none changes it.
     """
-    shots = {as_typed(run.fields["run.shots"]) for run in runs if not run.is_floor}
-    spread = [*rows, *columns] if shots and "shots" in [*rows, *columns] and "method" in [*rows, *columns] else []
+    shots = sorted({as_typed(run.fields["run.shots"]) for run in runs if not run.is_floor})
+    is_spread = bool(shots) and {"method", "shots"} <= {*rows, *columns}
     groups = defaultdict(dict)
     for run in runs:
-        for value in sorted(shots) if spread and run.is_floor else [as_typed(run.fields.get("run.shots"))]:
-            here = {"shots": value}
+        kind = (*identity(run).values(), *run.seeds, frozenset(run.settings.items()))
+        for place in [{"shots": value} for value in shots] if is_spread and run.is_floor else [{}]:
             key = tuple(
-                tuple(here.get(name) or as_typed(field(run, name)) for name in side) for side in (rows, columns)
+                tuple(place.get(name) or as_typed(field(run, name)) for name in side) for side in (rows, columns)
             )
-            groups[key].setdefault((*identity(run).values(), *run.seeds, frozenset(run.settings.items())), run)
-    stored = {run.fields["run.method"]: run.fields.get("cost.params_stored", 0) for run in runs}
+            groups[key].setdefault(kind, run)
+    stored = stored_by_method(runs)
     order = sorted(groups, key=lambda key: [orderly(value, stored) for side in key for value in side])
     return {key: list(groups[key].values()) for key in order}
 
 
-def identity(run: Run) -> dict[str, str]:
-    """What a run is of, beside its settings and seeds."""
-    return {key: as_typed(run.fields[f"run.{key}"]) for key in ("data", "backbone", "shots", "method")}
+def stored_by_method(runs: Sequence[Run]) -> dict[str, int]:
+    """How many weights each method stores."""
+    return {run.fields["run.method"]: run.fields.get("cost.params_stored", 0) for run in runs}
 
 
 def orderly(value: str, stored: Mapping[str, int]) -> tuple:
@@ -93,75 +90,7 @@ def orderly(value: str, stored: Mapping[str, int]) -> tuple:
         return (2 if value == "null" else 3), stored.get(value, 0), value
 
 
-def check_pooled(group: Sequence[Run], place: Mapping[str, str]) -> None:
-    """Raises ValueError where a cell has runs that differ in more than their seeds."""
-    known = differing([identity(run) for run in group if not run.is_floor])
-    mixed = sorted(known or differing([identity(run) | {"shots": ""} for run in group]))
-    mixed = mixed or sorted(differing([run.settings for run in group]))
-    mixed = [key for key in mixed if key not in (*place, *SEEDS)]
-    if not mixed:
-        return
-    key = mixed[0]
-    values = sorted({as_typed(field(run, key)) for run in group})
-    where = ", ".join(f"{name}={value}" for name, value in place.items())
-    raise ValueError(
-        f"one cell ({where}) would mix runs with {key}={', '.join(values)}{others(mixed)}; "
-        f"choose with --where {key}={values[0]}, or make {key} a row or a column"
-    )
-
-
-def others(mixed: Sequence[str]) -> str:
-    """The further keys in which runs differ."""
-    return f" (and other {', '.join(mixed[1:4])}{', ...' if len(mixed) > 4 else ''})" if len(mixed) > 1 else ""
-
-
-def refuse_to_mix(runs: Sequence[Run], name: str) -> None:
-    """Raises ValueError where runs of one data set have other test sets, limits, rules, signatures or decoding."""
-    by_data = defaultdict(list)
-    for run in runs:
-        if run.fields.get(name) is not None:
-            by_data[run.fields["run.data"]].append(run)
-    for data, group in by_data.items():
-        alike = [comparable(run, name) for run in group]
-        for key in alike[0]:
-            first: dict[str, Run] = {}
-            counts: dict[str, int] = defaultdict(int)
-            for run, facts in zip(group, alike, strict=True):
-                value = as_typed(facts.get(key))
-                first.setdefault(value, run)
-                counts[value] += 1
-            if len(first) > 1:
-                told = " and ".join(
-                    f"{key}={value} ({counts[value]} runs, such as {first[value].folder})" for value in first
-                )
-                raise ValueError(
-                    f"{data}: {told} cannot stand in one table; choose with --where {key}={next(iter(first))}"
-                )
-
-
-def comparable(run: Run, name: str) -> dict:
-    """What has to be alike for a score to be comparable: test set, limit, rules, the metric's signature, decoding."""
-    signature = signature_of(run, name)
-    decoding = {
-        key: value for key, value in run.settings.items() if key.startswith("decode.") and key != "decode.batch_size"
-    }
-    return (
-        {key: field(run, key) for key in SAME_TEST}
-        | {signature: run.fields.get(signature)}
-        | ({} if run.is_system else decoding)
-    )
-
-
-def signature_of(run: Run, name: str) -> str:
-    """The field of the signature that a score has: its own, or the longest one that its name begins with."""
-    score = name.removeprefix("scores.")
-    fitting = [
-        key for key in run.fields if key.startswith("signatures.") and score.startswith(key.removeprefix("signatures."))
-    ]
-    return max(fitting, key=len, default="signatures")
-
-
-def told(runs: Sequence[Run], *names: str) -> list[str]:
+def told(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     """What is known about the scores of a pivot."""
     signatures = {key.removeprefix("signatures."): run.fields[key]
                   for run in runs for name in names if (key := signature_of(run, name)) in run.fields}  # fmt: skip
@@ -175,12 +104,10 @@ def crossed(
     groups: Mapping, rows: Sequence[str], columns: Sequence[str], name: str, attempts: Sequence[Attempt]
 ) -> Grid:
     """Rows against columns; a cell without runs says why, and the notes say it in full."""
-    stored = {
-        run.fields["run.method"]: run.fields.get("cost.params_stored", 0) for group in groups.values() for run in group
-    }
+    runs = [run for group in groups.values() for run in group]
+    stored, precision = stored_by_method(runs), digits([run.fields.get(name) for run in runs])
     across = sorted({key[1] for key in groups}, key=lambda side: [orderly(value, stored) for value in side])
     down = list(dict.fromkeys(key[0] for key in groups))
-    precision = digits([run.fields.get(name) for group in groups.values() for run in group])
     lines, reasons = [], {}
     for row in down:
         line = cells([", ".join(row)])
@@ -188,11 +115,8 @@ def crossed(
             place = dict(zip([*rows, *columns], [*row, *column], strict=True))
             line.append(filled(groups.get((row, column), []), name, precision) or missing(place, attempts, reasons))
         lines.append(line)
-    headers = [
-        ", ".join(rows),
-        *(", ".join(f"{key}={value}" for key, value in zip(columns, column, strict=True)) for column in across),
-    ]
-    return Grid(headers, lines, notes=list(reasons))
+    titles = (", ".join(f"{key}={value}" for key, value in zip(columns, column, strict=True)) for column in across)
+    return Grid([", ".join(rows), *titles], lines, notes=list(reasons))
 
 
 def filled(group: Sequence[Run], name: str, precision: int) -> Cell | None:

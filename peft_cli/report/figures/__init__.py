@@ -1,4 +1,4 @@
-"""Figures of tables. One file for each kind, with `draw(tables, metrics) -> (name, caption, figure)` for each picture."""
+"""Figures of tables. One file for each kind, with `draw(tables, metrics)` -> (name, caption, figure) of each."""
 
 from __future__ import annotations
 
@@ -51,7 +51,6 @@ def saved(name: str, caption: str, picture: Picture) -> Figure:
     pdf, png, small = BytesIO(), BytesIO(), BytesIO()
     with rc_context({"pdf.fonttype": 42}):
         picture.savefig(pdf, format="pdf", metadata={"CreationDate": None})
-        picture.savefig(png, format="png", dpi=MOST_PLACES = 8
-DOTS_PER_INCH)
+        picture.savefig(png, format="png", dpi=DOTS_PER_INCH)
     Image.open(png).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
     return Figure(name, caption, pdf.getvalue(), small.getvalue())

@@ -28,8 +28,8 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
                 figure, axes = panels(list(groups), place.looks)
                 for one, group in zip(axes, groups.values(), strict=True):
                     fill(one, place, group, metric)
-                text = f"{titled(metric)} on seen (filled) and unseen (white) categories, {place.title}: means over seeds with 95 % t-intervals"
-                yield f"{place.title}-{metric}", text, figure
+                text = f"{titled(metric)} on seen (filled) and unseen (white) categories, {place.title}"
+                yield f"{place.title}-{metric}", f"{text}: means over seeds with 95 % t-intervals", figure
 
 
 def fill(axes: Axes, place: Place, group: Sequence[tuple[str, Row]], metric: str) -> None:

@@ -38,8 +38,8 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
                 one.fill_between(steps, lows, highs, color=look.colour, alpha=0.12, linewidth=0)
             one.set_xlabel("step", fontsize=8)
             one.set_ylabel("validation loss", fontsize=8)
-        text = f"Learning curves, {place.title}: validation loss, means over the runs that came so far, bands: from the lowest to the highest"
-        yield place.title, text, figure
+        text = f"Learning curves, {place.title}: validation loss, means over the runs that came so far"
+        yield place.title, f"{text}, bands: from the lowest to the highest", figure
 
 
 def mean_curve(row: Row) -> list[tuple[int, float, float, float]]:

@@ -1,4 +1,4 @@
-"""Panels of one size beside and below each other, with one legend at the right, laid out in inches: nothing overlaps."""
+"""Panels of one size in a grid, with one legend at the right, laid out in inches: nothing overlaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn together: all numbers of shots of one data set and backbone, scored alike, and the points of a table."""
+"""What is drawn together: all numbers of shots of one data set and backbone, scored alike; points of a table."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
             for one, place in zip(axes, group, strict=True):
                 fill(one, place, shown, metric)
             text = (
-                f"{titled(metric)} against training examples with {backbone}: means over seeds, bands: 95 % t-intervals; "
-                "dashed: the untouched backbone"
+                f"{titled(metric)} against training examples with {backbone}: means over seeds, "
+                "bands: 95 % t-intervals; dashed: the untouched backbone"
             )
             yield f"{backbone}-{metric}", text, figure
 

@@ -31,8 +31,9 @@ class Look(NamedTuple):
     def line(self) -> dict:
         """What matplotlib's plot takes."""
         face = {} if self.fill != "none" else {"markerfacecolor": "white"}
-        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash, "linewidth": 1.3, "markersize": 5,
-                "fillstyle": "full" if self.fill == "none" else self.fill, "markerfacecoloralt": "white", **face}  # fmt: skip
+        fill = {"fillstyle": "full" if self.fill == "none" else self.fill, "markerfacecoloralt": "white", **face}
+        line = {"color": self.colour, "linestyle": self.dash, "linewidth": 1.3}
+        return line | {"marker": self.marker, "markersize": 5} | fill
 
     @property
     def point(self) -> dict:

@@ -25,8 +25,8 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
                 figure, axes = panels([title for title, _, _ in found], place.looks, across=2)
                 for one, (_, measure, group) in zip(axes, found, strict=True):
                     fill(one, place, group, measure, metric)
-                text = f"{titled(metric)} against the time of a step and peak memory, {place.title}: means over seeds with 95 % t-intervals"
-                yield f"{place.title}-{metric}", f"{text}; dashed: the untouched backbone", figure
+                text = f"{titled(metric)} against the time of a step and peak memory, {place.title}: means over seeds"
+                yield f"{place.title}-{metric}", f"{text} with 95 % t-intervals; dashed: the untouched backbone", figure
 
 
 def cases(place: Place, metric: str) -> Iterator[tuple[str, str, list[Point]]]:

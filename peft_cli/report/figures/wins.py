@@ -21,8 +21,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
     """A heat map for each place and metric, over all its numbers of shots."""
     for place in places(tables):
         for metric in place.metrics(metrics):
-            groups = [([row for _, row in group], [label for label, _ in group]) for group in place.rows]
-            shares = win_shares(groups, metric)
+            shares = win_shares(place.rows, metric)
             names = [label for label in place.looks if any(label in pair for pair in shares)]
             if len(names) < 2:
                 continue

@@ -13,6 +13,20 @@ from peft_cli.report.runs import Run
 SUFFIX = ".html"
 TELLS = "one HTML page"
 LARGEST = 2_000_000  # bytes of a page; figures that would not fit are named in place of shown
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>peft-report</title>
+<style>
+{style}</style>
+<h1>{n:,} runs</h1>
+<nav><ul>{links}</ul></nav>
+{text}
+<script>
+{script}</script>
+</html>
+"""
 STYLE = """\
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 78rem; margin: 2rem auto; padding: 0 1rem; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; } h3 { margin-bottom: .3rem; font-size: 1rem; }
@@ -21,7 +35,8 @@ thead { border-top: 2px solid; border-bottom: 1px solid; } tbody { border-bottom
 th, td { padding: .2rem .7rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } tbody tr:hover { background: #f2f5f9; }
 th button { all: unset; cursor: pointer; font-weight: 600; } th button:focus-visible { outline: 2px solid; }
-th[aria-sort=ascending] button::after { content: " \\2191"; } th[aria-sort=descending] button::after { content: " \\2193"; }
+th[aria-sort=ascending] button::after { content: " \\2191"; }
+th[aria-sort=descending] button::after { content: " \\2193"; }
 ul { color: #555; font-size: .85rem; } code { font-size: .9em; overflow-wrap: anywhere; }
 figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption { color: #555; font-size: .85rem; }
 nav { columns: 2; font-size: .9rem; }
@@ -53,8 +68,7 @@ def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
     links = "".join(f'<li><a href="#s{i}">{escape(section.title)}</a></li>' for i, section in enumerate(sections))
     figures = [figure for section in sections for figure in section.figures]
     text = "\n".join("\n".join(parts(section, i)) for i, section in enumerate(sections))
-    head = f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>peft-report</title>\n<style>\n{STYLE}</style>\n'
-    page = f"{head}<h1>{len(runs):,} runs</h1>\n<nav><ul>{links}</ul></nav>\n{text}\n<script>\n{SCRIPT}</script>\n</html>\n"
+    page = PAGE.format(style=STYLE, n=len(runs), links=links, text=text, script=SCRIPT)
     room = LARGEST - len(page.encode())
     for figure in figures:
         shown = image(figure)

@@ -29,10 +29,8 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
-    "×": r"$\times$",
     "≈": r"$\approx$",
     "·": r"$\cdot$",
-    "−": "--",
     **{c: f"\\{c}" for c in "&%$#_{}"},
 }  # fmt: skip
 
