@@ -30,7 +30,9 @@ def test_the_difference_is_over_pairs():
 
 
 def test_only_the_same_seeds_and_examples_are_paired():
-    results = [make_result("pt", seed=seed) for seed in (0, 1, 2)] + [make_result("ft", seed=seed) for seed in (1, 2, 3)]
+    results = [make_result("pt", seed=seed) for seed in (0, 1, 2)] + [
+        make_result("ft", seed=seed) for seed in (1, 2, 3)
+    ]
     results[-2]["data"]["sha256"]["train"] = "others"
     ft, pt = sorted(rows([as_run(f"{i}", result) for i, result in enumerate(results)]), key=lambda row: row.method)
     assert [one.fields["run.seed"] for one, _ in paired(ft, pt, "bleu")] == [1]
@@ -61,7 +63,7 @@ def test_a_baseline_that_is_absent_or_several_is_told():
     lr = [make_result(config__method__lr=lr) for lr in (0.1, 0.2)]
     found = rows([as_run(f"{i}", result) for i, result in enumerate(lr)])
     assert "pt stands in 2 rows" in chosen(found, "pt") and chosen(found, "pt (method.lr=0.2)") is found[1]
-    assert "no run shares" in comparison_grid(made(pt=[1.0], ft=[2.0])[:1], "pt", "bleu", 0)
+    assert "no run shares" in comparison_grid(made(pt=[1.0]), "pt", "bleu", 0)
 
 
 def test_win_shares_add_up_to_one():

@@ -20,7 +20,7 @@ def pivot(tmp_path, capsys):
 
 
 def test_a_cell_has_mean_interval_and_number_of_runs(pivot):
-    made = [result("pt", 50, seed, scores={"bleu": bleu}) for seed, bleu in enumerate([40.0, 42.0, 44.0])]
+    made = [make_result(seed=seed, scores={"bleu": bleu}) for seed, bleu in enumerate([40.0, 42.0, 44.0])]
     [(heading, [row])] = pivot(made, "--rows", "method", "--columns", "shots")
     assert heading == "bleu by method and shots"
     assert row == {"method": "pt", "shots=50": f"42.0 ± {4.30265 * 2 / 3**0.5:.1f} (3)"}
