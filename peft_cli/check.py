@@ -243,8 +243,9 @@ def check_experiment(cfg: DictConfig, plain: Callable) -> None:
     choices = cfg.hydra.runtime.choices
     base = declared(plain, tuple(f"{group}={choices[group]}" for group in groups()))
     for key, _ in leaves(own(cfg, resolve=False)):
+        head, *rest = key.split(".")
         try:
-            check_key(".".join(key.split(".")[:2]), base)
+            check_key(".".join([head, *rest[:1]]) if head in groups() else head, base)
         except ValueError as error:
             raise ValueError(f"{folder('experiments') / choices.experiment}.yaml: {error}") from None
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
 
-from peft_cli.backbone import Backbone
-from peft_cli.data import Data, Example
+from peft_cli.backbone import Backbone, Encoded
+from peft_cli.data import Data, Example, subsets
 from peft_cli.method import Method
 from peft_cli.metrics import Scores, score
 
@@ -25,6 +28,7 @@ class Decoding:
     min_new_tokens: NonNegativeInt
     no_repeat_ngram: NonNegativeInt
     batch_size: PositiveInt
+    classes: Literal["rank", "generate"] = "rank"
 
     def options(self) -> dict:
         """The same in the words of transformers, with nothing left to a checkpoint's own settings."""
@@ -40,7 +44,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was generated for the examples, in their order."""
+    """What was predicted for the examples, in their order: texts, classes or numbers, all as text."""
 
     texts: list[str]
     seconds: float  # all in all, without tokenising
@@ -54,20 +58,49 @@ def predict(
     decoding: Decoding,
     done: Callable[[int], None] = lambda count: None,
 ) -> Prediction:
-    """The predicted text of every example; inputs of like length share a batch. `done` is told how many came out."""
+    """The predicted text of every example; inputs of like length share a batch. `done` is told how many came out.
+
+    Where the data set has classes, a backbone that writes text predicts the class whose text it finds most likely, or
+    with classes=generate the text that it writes.
+    """
     backbone.model.eval()
     method.eval()
     backbone.kept = None  # of the last state that predicted
     rows = backbone.encode(examples)
+    ranks = backbone.family.generates and backbone.encoder.labels and decoding.classes == "rank"
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)
     texts, start = [""] * len(rows), time.perf_counter()
     for i in range(0, len(order), decoding.batch_size):
         chosen = order[i : i + decoding.batch_size]
-        inputs = method.inputs(backbone.batch([rows[j] for j in chosen], training=False))
-        for j, text in zip(chosen, backbone.predict(inputs, **decoding.options()), strict=True):
+        batch = [rows[j] for j in chosen]
+        written = rank(backbone, method, batch, decoding) if ranks else write(backbone, method, batch, decoding)
+        for j, text in zip(chosen, written, strict=True):
             texts[j] = text
         done(len(chosen))
     return Prediction(texts, time.perf_counter() - start)
+
+
+def write(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:
+    """What the backbone writes for each row, or what its head says."""
+    inputs = method.inputs(backbone.batch(rows, training=False))
+    return backbone.predict(inputs, **decoding.options())
+
+
+def rank(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:
+    """The class of each row whose text, with its end token, is the most likely after the source."""
+    labels = backbone.encoder.labels
+    inputs = [candidate for row in rows for candidate in backbone.encoder.candidates(row)]
+    parts = [inputs[i : i + decoding.batch_size] for i in range(0, len(inputs), decoding.batch_size)]
+    scores = torch.cat([log_likelihoods(backbone, method, part) for part in parts]).view(len(rows), len(labels))
+    return [labels[i] for i in scores.argmax(-1).tolist()]
+
+
+@torch.no_grad()
+def log_likelihoods(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
+    """The logarithm [B] of the probability of each row's whole target, in nats."""
+    logits, targets = backbone.forward(method.inputs(backbone.batch(rows)))
+    nats = F.cross_entropy(logits.float(), targets, reduction="none")  # [N], row after row
+    return torch.stack([-part.sum() for part in nats.split([len(row.target) for row in rows])])
 
 
 def score_all(
@@ -77,7 +110,10 @@ def score_all(
     protocol: str | None,
     more_metrics: Sequence[str] = (),
 ) -> Scores:
-    """The scores of `texts` by the data set's metrics and `more_metrics`; None takes the data set's own protocol."""
+    """The scores of `texts` by the data set's metrics and `more_metrics`, those of each subset (as in bleu_seen) too.
+
+    None takes the data set's own protocol.
+    """
     references, sources = ([getattr(example, side) for example in examples] for side in ("references", "source"))
     names = [*data.metrics, *more_metrics]
-    return score(names, texts, references, protocol or data.protocol, sources, data.labels)
+    return score(names, texts, references, protocol or data.protocol, sources, data.labels, parts=subsets(examples))

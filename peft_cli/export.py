@@ -7,13 +7,16 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-LOADS_HERE = (
-    "load it with this package instead: method = ...; method.fold(); "
-    "method.load_state_dict(safetensors.torch.load_file('{path}/method.safetensors'))"
-)
+if TYPE_CHECKING:  # torch is imported when a run is exported, so that --help stays quick
+    from torch import Tensor
+
+    from peft_cli.method import Method
+
+LOADS_HERE = "load it from this package in two lines: from peft_cli.export import restored; method = restored({path!r})"
 
 
 def main() -> int:
@@ -35,20 +38,17 @@ def export(run: Path, out: Path) -> Path:
 
     Raises ValueError where the run is not finished, or HF peft has no such method.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
-    if not (run / "result.json").is_file():
-        raise ValueError(f"{run} is no folder of a finished run")
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    method = build(config)
-    method.fold()
-    method.load_state_dict(load_file(run / "method.safetensors"))
+    method, backbone = restored(run), read_config(run)["backbone"]["name"]
     exported = method.export()
     if exported is None:
-        raise ValueError(f"HF peft has no such method as {type(method).__name__}; {LOADS_HERE.format(path=run)}")
-    settings, tensors = exported
+        family = method.backbone.config.model_type
+        reason = f"HF peft has no such method as {type(method).__name__} with these settings on {family}"
+        raise ValueError(f"{reason}; {LOADS_HERE.format(path=str(run))}")
+    settings, tensors = with_head(method, *exported)
     out.mkdir(parents=True, exist_ok=True)
-    base = {"base_model_name_or_path": config["backbone"]["name"], "inference_mode": True}
+    base = {"base_model_name_or_path": backbone, "inference_mode": True}
     (out / "adapter_config.json").write_text(json.dumps(base | settings, indent=2))
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -57,11 +57,41 @@ def export(run: Path, out: Path) -> Path:
     return out
 
 
-def build(config: Mapping):
+def with_head(method: Method, settings: dict, tensors: dict[str, Tensor]) -> tuple[dict, dict[str, Tensor]]:
+    """Settings and tensors of an adapter, and in them the classification head that was trained with it."""
+    head = method.backbone.head()
+    if not head:
+        return settings, tensors
+    modules = sorted({name.split(".")[0] for name, _ in head})
+    return settings | {"modules_to_save": modules}, tensors | {f"base_model.model.{name}": p for name, p in head}
+
+
+def restored(run: Path | str) -> Method:
+    """The method of a finished run as it was stored, on its backbone: `method.backbone`.
+
+    Raises ValueError where the run is not finished.
+    """
+    from safetensors.torch import load_file
+
+    method = build(read_config(Path(run)))
+    method.fold()
+    method.load_state_dict(load_file(Path(run) / "method.safetensors"))
+    return method.eval()
+
+
+def read_config(run: Path) -> dict:
+    """The configuration of a finished run."""
+    if not (run / "result.json").is_file():
+        raise ValueError(f"{run} is no folder of a finished run")
+    return yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+
+
+def build(config: Mapping) -> Method:
     """The method of a run's configuration, on its backbone, with tensors that are not yet the run's."""
     from peft_cli.check import resolve
 
     sections = {name: dict(config[name]) for name in ("backbone", "method", "data")}
     targets = {name: resolve(section.pop("_target_")) for name, section in sections.items()}
-    labels = targets["data"](**sections["data"]).labels
-    return targets["method"](targets["backbone"](labels=labels, **sections["backbone"]), **sections["method"])
+    data = targets["data"](**sections["data"])
+    backbone = targets["backbone"](labels=data.labels, is_number=data.scale is not None, **sections["backbone"])
+    return targets["method"](backbone, **sections["method"])

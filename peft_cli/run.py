@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import subprocess
 import time
@@ -30,10 +29,12 @@ if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and
     from peft_cli.method import Method
     from peft_cli.tracker import Tracker
 
+DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys that decide which examples a run draws
+
 
 def experiment(cfg: DictConfig, choices: dict[str, str]) -> None:
     """Runs what `cfg` asks for, unless its result is there already."""
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = with_sources(OmegaConf.to_container(cfg, resolve=True))
     folder = folder_of(config, choices)
     if folder.is_finished:
         print(f"finished already: {folder.path} (delete that folder to run it again)")
@@ -59,14 +60,14 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     from peft_cli.transfer import start_from
 
     start = time.perf_counter()
-    data = few_shot(build(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
+    data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
     check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
-    backbone = build(config["backbone"], labels=data.labels)
+    backbone = build(config["backbone"], labels=data.labels, is_number=data.scale is not None)
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
-    sources = start_from(method, config["init_from"])
+    sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check([*data.train, *data.validation, *data.test])
     folder.open(config)
     tracker = Tracker(folder.path, config, **config["wandb"])
@@ -89,7 +90,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
         "training": training,
         "sources": sources,
         "data": describe(data),
-        "backbone": {"sha256": fingerprint, **cut_sources(backbone, data)},
+        "backbone": {"sha256": fingerprint, **cut_texts(backbone, data)},
         "environment": environment(backbone.model.device),
         "config": config,
     }
@@ -112,8 +113,7 @@ def fit(
     def metric(examples: Sequence[Example]) -> float:
         texts = predict(backbone, method, examples, decoding).texts
         first = replace(data, metrics=data.metrics[:1])
-        value = next(iter(score_all(first, examples, texts, config["protocol"]).values.values()))
-        return -math.inf if value is None else value
+        return score_all(first, examples, texts, config["protocol"]).selects
 
     with progress("train", recipe.steps) as done:
 
@@ -142,16 +142,16 @@ def describe(data: Data) -> dict:
         "train_ids": [example.id for example in data.train],
         "validation_ids": [example.id for example in data.validation],
         "n_test": len(data.test),
+        **data.notes,
         "sha256": {split: fingerprint(getattr(data, split)) for split in ("train", "validation", "test")},
     }
 
 
-def cut_sources(backbone: Backbone, data: Data) -> dict[str, int]:
-    """How many sources of each split lost their end, since they are longer than the backbone reads."""
-    splits = ("train", "validation", "test")
-    return {
-        f"cut_{split}_sources": sum(row.is_cut for row in backbone.encode(getattr(data, split))) for split in splits
-    }
+def cut_texts(backbone: Backbone, data: Data) -> dict[str, int]:
+    """How many sources of each split lost their end, since they are longer than the backbone reads, and targets too."""
+    rows = {split: backbone.encode(getattr(data, split)) for split in ("train", "validation", "test")}
+    counts = {f"cut_{split}_sources": sum(row.is_cut for row in part) for split, part in rows.items()}
+    return counts | {"cut_train_targets": sum(row.is_target_cut for row in rows["train"])}
 
 
 def environment(device: torch.device) -> dict:
@@ -188,9 +188,11 @@ def summary(result: dict, folder: RunFolder) -> str:
     trained = (
         f"trained {cost['params_trained']:,} of {cost['params_backbone']:,} weights, stores {cost['params_stored']:,}"
     )
+    skipped = result["data"].get("skipped_lines")
+    left_out = f"{skipped:,} bad lines of the data were left out\n" if skipped else ""
     timing = f"{1000 * step:.0f} ms a step" if step else "no training"
     return (
-        f"{scores}  ({result['data']['n_test']} test examples)\n{undefined}{trained}\n"
+        f"{scores}  ({result['data']['n_test']} test examples)\n{undefined}{left_out}{trained}\n"
         f"{timing}, peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB, {cost['total_seconds']:.1f} s in all\n"
         f"{folder.path}"
     )
@@ -201,6 +203,16 @@ def set_seed(seed: NonNegativeInt) -> None:
     import torch
 
     torch.manual_seed(seed)
+
+
+def with_sources(config: dict) -> dict:
+    """`config` with the run folders that a pattern in init_from stands for: which they are is part of what a run is."""
+    if config["init_from"] is None:
+        return config  # what follows imports torch
+    from peft_cli.transfer import found
+
+    check({"init_from": config["init_from"]}, found, "")
+    return config | {"init_from": found(config["init_from"])}
 
 
 def build(section: dict, **given: Any) -> Any:
@@ -218,11 +230,11 @@ def check_all(config: dict) -> None:
     from peft_cli.train import Recipe
     from peft_cli.transfer import start_from
 
-    check({key: config[key] for key in ("shots", "data_seed", "test_limit")}, few_shot, "")
+    check({key: config[key] for key in DRAWING}, few_shot, "")
     check({"seed": config["seed"]}, set_seed, "")
     check({key: config[key] for key in ("protocol", "more_metrics")}, check_request, "")
     check_request(config["protocol"], config["more_metrics"])
-    check({"init_from": config["init_from"]}, start_from, "")
+    check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):

@@ -87,8 +87,10 @@ def backward(backbone: Backbone, method: Method, batch: Sequence[Encoded], recip
 
 
 def summed_loss(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
-    """The cross-entropy in nats, summed over all target tokens (or classes) of `rows`."""
+    """The cross-entropy in nats, summed over all target tokens (or classes) of `rows`; the squared error of numbers."""
     logits, targets = backbone.forward(method.inputs(backbone.batch(rows)))
+    if targets.is_floating_point():
+        return F.mse_loss(logits[:, 0].float(), targets, reduction="sum")
     return F.cross_entropy(logits.float(), targets, reduction="sum")
 
 
@@ -100,8 +102,8 @@ def scale(rows: Sequence[Encoded], recipe: Recipe) -> int:
 
 
 def n_targets(row: Encoded) -> int:
-    """How many predictions are scored: the tokens of the target, or one class."""
-    return 1 if isinstance(row.target, int) else len(row.target)
+    """How many predictions are scored: the tokens of the target, or what a head says."""
+    return len(row.target) if isinstance(row.target, list) else 1
 
 
 def rate(step: int, recipe: Recipe) -> float:

@@ -15,20 +15,84 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from peft_cli.method import Method
+from peft_cli.method import Method, told
+from peft_cli.results import CANNOT_CHANGE_A_RESULT, without
+from peft_cli.tables import SEEDS
 
 
-def start_from(method: Method, init_from: str | list[str] | None) -> list[dict]:
+def found(init_from: str | list[str] | None) -> str | list[str] | None:
+    """The run folders that `init_from` names; a pattern with * or ? stands for all finished runs that it matches.
+
+    Raises ValueError where nothing matches, or where what matches differs in more than its seeds.
+    """
+    if not isinstance(init_from, str) or not set(init_from) & set("*?"):
+        return init_from
+    anchor = Path(init_from).anchor
+    paths = sorted(Path(anchor or ".").glob(f"{init_from.removeprefix(anchor)}/result.json"))
+    if not paths:
+        raise ValueError(f"init_from={init_from} matches no folder of a finished run; run its source first")
+    differing = more_than_seeds([json.loads(path.read_text(encoding="utf-8"))["config"] for path in paths])
+    if differing:
+        raise ValueError(
+            f"init_from={init_from} matches {len(paths)} runs that differ in {', '.join(differing)}; "
+            "give a narrower pattern, or a list of folders"
+        )
+    folders = [str(path.parent) for path in paths]
+    return folders[0] if len(folders) == 1 else folders
+
+
+def more_than_seeds(configs: Sequence[dict]) -> list[str]:
+    """The sections of configurations that differ, without the seeds and what cannot change a result."""
+    alike = [without(config, (*CANNOT_CHANGE_A_RESULT, *SEEDS)) for config in configs]
+    alike = [config | {"init_from": config["init_from"] is not None} for config in alike]  # a source has its own seed
+    return [key for key in alike[0] if any(config[key] != alike[0][key] for config in alike)]
+
+
+def start_from(method: Method, init_from: str | list[str] | None, init_tensors: list[str] | None = None) -> list[dict]:
     """Starts `method` from the tensors that the run folders `init_from` stored, or from the mean of several runs.
 
-    Returns the chain of sources: for each its run, the SHA-256 of its tensors, and its own sources. Raises ValueError
-    where a folder is no finished run, or its tensors are not those of `method`.
+    All of the tensors, of runs of the same method; or only `init_tensors`, of runs of any, while the others stay as
+    they are. Returns the chain of sources: for each its run, the SHA-256 of its tensors, and its own sources. Raises
+    ValueError where a folder is no finished run, or its method or its tensors are not those of `method`.
     """
     folders = [Path(folder) for folder in ([init_from] if isinstance(init_from, str) else init_from or [])]
+    if init_tensors is not None and not folders:
+        raise ValueError(f"init_tensors={init_tensors} needs init_from, the run to take them from")
     sources = [source(folder) for folder in folders]
-    if folders:
-        method.start_from(mean([load_file(folder / "method.safetensors") for folder in folders]))
+    if not folders:
+        return sources
+    stored = mean([load_file(folder / "method.safetensors") for folder in folders])
+    if init_tensors is None:
+        for folder in folders:
+            check_method(method, folder)
+        method.start_from(stored)
+    else:
+        method.load_state_dict(method.state_dict() | chosen(method, stored, init_tensors))
     return sources
+
+
+def check_method(method: Method, folder: Path) -> None:
+    """Raises ValueError unless the run in `folder` is one of the same method."""
+    theirs = json.loads((folder / "result.json").read_text(encoding="utf-8"))["config"]["method"]["_target_"]
+    own = f"{type(method).__module__}.{type(method).__qualname__}"
+    if theirs != own:
+        raise ValueError(
+            f"init_from={folder} is a run of {theirs}, and this is {own}; take a run of the same method, "
+            "or say with init_tensors which tensors to take"
+        )
+
+
+def chosen(method: Method, stored: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors `names` of `stored`; raises ValueError where there is none of that name and shape on both sides."""
+    own = method.state_dict()
+    for name in names:
+        shapes = [list(state[name].shape) if name in state else "absent" for state in (stored, own)]
+        if "absent" in shapes or shapes[0] != shapes[1]:
+            raise ValueError(
+                f"init_tensors={name} is {shapes[0]} in the run of init_from and {shapes[1]} in the method; "
+                f"they have {told(stored)} and {told(own)}"
+            )
+    return {name: stored[name] for name in names}
 
 
 def source(folder: Path) -> dict:
@@ -46,14 +110,8 @@ def source(folder: Path) -> dict:
 def mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The mean of each tensor over `states`; raises ValueError where they are not alike."""
     first = states[0]
-    shapes = {name: tuple(tensor.shape) for name, tensor in first.items()}
+    shapes = {name: tensor.shape for name, tensor in first.items()}
     for state in states[1:]:
-        other = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        if other != shapes:
-            raise ValueError(f"init_from has runs whose tensors differ: {told(shapes)} and {told(other)}")
+        if {name: tensor.shape for name, tensor in state.items()} != shapes:
+            raise ValueError(f"init_from has runs whose tensors differ: {told(first)} and {told(state)}")
     return {name: torch.stack([state[name] for state in states]).mean(0) for name in first}
-
-
-def told(shapes: dict[str, tuple]) -> str:
-    """Names and shapes of tensors, in words."""
-    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items()) or "none"

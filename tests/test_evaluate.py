@@ -1,13 +1,143 @@
+"""Predicting texts, classes and numbers, on backbones that write text and on those with a head."""
+
 import pytest
 import torch
+import torch.nn.functional as F
 
-from peft_cli.evaluate import Decoding, predict
+from peft_cli.backbone import Backbone
+from peft_cli.backbone.places import IMPLEMENTATION
+from peft_cli.data import Data, Example
+from peft_cli.evaluate import Decoding, log_likelihoods, predict, score_all
+from peft_cli.method import Method
+from peft_cli.method.ft import FT
+from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
-from tests.conftest import examples_for, make_backbone
+from peft_cli.train import summed_loss
+from tests.conftest import CONFIGS, EXAMPLES, examples_for, make_backbone, make_tokenizer
 
-DECODING = Decoding(
-    beams=2, length_penalty=1.0, max_new_tokens=5, min_new_tokens=0, no_repeat_ngram=0, batch_size=2
-)  # fmt: skip
+LABELS = ("good food", "bad", "great place in area")  # of one, two and four tokens
+OPTIONS = {"beams": 1, "length_penalty": 1.0, "max_new_tokens": 6, "min_new_tokens": 0, "no_repeat_ngram": 0}
+DECODING = Decoding(**OPTIONS, batch_size=2)
+BEAM = Decoding(**OPTIONS | {"beams": 2, "max_new_tokens": 5}, batch_size=2)
+WRITERS = ["gpt2", "llama", "bart", "t5"]
+SHOWN = [Example(str(i), e.source, (LABELS[i % 3],)) for i, e in enumerate(EXAMPLES * 2)]
+
+
+def make_writer(family: str, labels=LABELS) -> Backbone:
+    backbone = make_backbone(family)
+    backbone.encoder.labels = labels
+    return backbone
+
+
+def make_regressor() -> Backbone:
+    auto, config = CONFIGS["roberta"]
+    config = config()
+    config.num_labels = 1
+    torch.manual_seed(0)
+    model = auto.from_config(config, attn_implementation=IMPLEMENTATION)
+    for p in model.parameters():
+        if p.ndim > 1:
+            torch.nn.init.normal_(p, std=0.3)
+    return Backbone(model, make_tokenizer("roberta"), is_number=True, max_source_tokens=24)
+
+
+@torch.no_grad()
+def one_by_one(backbone: Backbone, source: str, label: str) -> float:
+    """The log-likelihood of a class text and the end token, token after token, by transformers alone."""
+    encoder, model = backbone.encoder, backbone.model
+    target = encoder.target(label)[0]
+    if backbone.family.is_decoder_only:
+        ids = encoder.source(source)[0] + target
+        logits = model(torch.tensor([ids])).logits[0, -len(target) - 1 : -1]
+    else:
+        ids = torch.tensor([encoder.source(source)[0]])
+        logits = model(input_ids=ids, labels=torch.tensor([target])).logits[0]
+    return F.log_softmax(logits, -1)[range(len(target)), target].sum().item()
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_a_class_text_of_several_tokens_is_as_likely_as_its_tokens_are(family):
+    backbone = make_writer(family)
+    method = Method(backbone, lr=1.0)
+    rows = [row for shown in backbone.encode(SHOWN) for row in backbone.encoder.candidates(shown)]
+    expected = [one_by_one(backbone, example.source, label) for example in SHOWN for label in LABELS]
+    assert len({len(row.target) for row in rows}) == 3
+    assert torch.allclose(log_likelihoods(backbone, method, rows), torch.tensor(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_ranking_takes_the_most_likely_class_whatever_the_batch(family):
+    backbone = make_writer(family)
+    method = Method(backbone, lr=1.0)
+    best = [max(LABELS, key=lambda label: one_by_one(backbone, example.source, label)) for example in SHOWN]
+    for size in (1, 4, 64):
+        assert predict(backbone, method, SHOWN, Decoding(**OPTIONS, batch_size=size)).texts == best
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_a_class_can_be_generated_instead(family):
+    backbone = make_writer(family)
+    method = PT(backbone, length=3, init="random", text=None, lr=0.1)
+    generated = predict(backbone, method, SHOWN, Decoding(**OPTIONS, batch_size=2, classes="generate")).texts
+    backbone.encoder.labels = ()
+    assert generated == predict(backbone, method, SHOWN, DECODING).texts
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_training_on_class_texts_ranks_right(family):
+    backbone = make_writer(family, LABELS[:2])
+    method = FT(backbone, top_blocks=None, output_embedding=False, lr=0.01)
+    shown = [Example("0", "name : Alimentum", ("good food",)), Example("1", "price : cheap", ("bad",))]
+    optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=0.0)
+    for _ in range(60):
+        summed_loss(backbone, method, backbone.encode(shown)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert predict(backbone, method, shown, DECODING).texts == ["good food", "bad"]
+
+
+def test_a_writer_refuses_a_target_that_is_no_class():
+    with pytest.raises(ValueError, match="'ugly' is none of the classes good food, bad, great place in area"):
+        make_writer("t5").encode([Example("0", "a", ("ugly",))])
+
+
+@pytest.mark.parametrize(
+    "make", [lambda b: PT(b, 3, "random", None, 0.1), lambda b: LoRA(b, 2, 2, 0.0, ["query"], 0.1)]
+)
+def test_a_head_learns_numbers_and_is_counted(make):
+    backbone = make_regressor()
+    method = make(backbone)
+    head = sum(p.numel() for _, p in backbone.head())
+    assert head == 16 * 16 + 16 + 16 + 1  # dense and out_proj of RoBERTa's head, by one output
+    assert {id(p) for _, p in backbone.head()} <= {id(p) for p in method.parameters()}
+    shown = [Example("0", "name : Alimentum", ("4.5",)), Example("1", "price : cheap", ("0.5",))]
+    rows, first = backbone.encode(shown), None
+    optimizer = torch.optim.AdamW([{**group, "lr": 0.01} for group in method.param_groups()], weight_decay=0.0)
+    for _ in range(300):
+        loss = summed_loss(backbone, method, rows)
+        first = first or loss.item()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    numbers = [float(text) for text in predict(backbone, method, shown, DECODING).texts]
+    assert loss.item() < 0.1 < first and abs(numbers[0] - 4.5) < 0.5 and abs(numbers[1] - 0.5) < 0.5
+
+
+def test_the_loss_of_numbers_is_the_squared_error():
+    backbone = make_regressor()
+    shown = [Example("0", "name : Alimentum", ("4.5",)), Example("1", "price : cheap", ("0.5",))]
+    said = [float(text) for text in predict(backbone, Method(backbone, lr=1.0), shown, DECODING).texts]
+    expected = (said[0] - 4.5) ** 2 + (said[1] - 0.5) ** 2
+    loss = summed_loss(backbone, Method(backbone, lr=1.0), backbone.encode(shown)).item()
+    assert loss == pytest.approx(expected, abs=1e-2)
+
+
+def test_scores_of_the_parts_of_a_test_set_stand_beside_those_of_all():
+    shown = [Example(str(i), "", ("yes",), subset) for i, subset in enumerate(["seen", "unseen", "seen", "unseen"])]
+    data = Data([], [], shown, ("accuracy",))
+    scores, signatures = score_all(data, shown, ["yes", "no", "yes", "yes"])
+    assert scores == {"accuracy": 75.0, "accuracy_seen": 100.0, "accuracy_unseen": 50.0}
+    assert set(signatures) == {"accuracy"}
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -22,11 +152,11 @@ def test_a_decoder_runs_the_prompt_once_for_all_batches_and_again_when_it_change
 
     backbone.model.base_model.register_forward_pre_hook(count, with_kwargs=True)
     examples = examples_for(backbone) * 3
-    first = predict(backbone, method, examples, DECODING).texts
+    first = predict(backbone, method, examples, BEAM).texts
     assert lengths.count(7) == 1 and len(first) == len(examples)
     with torch.no_grad():
         method.prompt += 1
-    predict(backbone, method, examples, DECODING)
+    predict(backbone, method, examples, BEAM)
     assert lengths.count(7) == 2
 
 
@@ -34,5 +164,5 @@ def test_predictions_come_in_the_order_of_the_examples():
     backbone = make_backbone("gpt2")
     method = PT(backbone, length=7, init="random", text=None, lr=0.1)
     examples = examples_for(backbone)
-    together = predict(backbone, method, examples, DECODING).texts
-    assert together == [predict(backbone, method, [example], DECODING).texts[0] for example in examples]
+    together = predict(backbone, method, examples, BEAM).texts
+    assert together == [predict(backbone, method, [example], BEAM).texts[0] for example in examples]

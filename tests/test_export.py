@@ -12,8 +12,20 @@ from tests.conftest import examples_for, make_backbone
 
 ROOT = Path(__file__).parents[1]
 CHANGES = {"prefix": {"bottleneck": 8}, "dept": {"positions": 24}, "pt": {"length": 4}, "spt": {"length": 4}}
-SAME = [("pt", f) for f in ("gpt2", "llama", "t5", "bart")] + [("spt", "gpt2"), ("prefix", "gpt2")]
-SAME += [(name, family) for name in ("lora", "ia3") for family in ("gpt2", "llama", "t5", "bart")]
+CHANGES |= {"compacter": {"size": 8}}
+WRITERS = ("gpt2", "llama", "t5", "bart")
+SAME = [(name, family) for name in ("pt", "spt", "lora", "ia3", "hf_peft") for family in WRITERS]
+SAME += [(name, family) for name in ("prefix", "prefix_embedding") for family in ("gpt2", "llama")]
+CLASSIFY = [(name, "roberta") for name in ("lora", "ia3", "hf_peft")]
+NONE = [
+    ("dept", "t5"),
+    ("prefix", "t5"),
+    ("pt", "roberta"),
+    ("adapter", "gpt2"),
+    ("compacter", "t5"),
+    ("infix", "gpt2"),
+]
+NONE += [("bitfit", "gpt2"), ("unipelt", "bart"), ("ft_top2", "gpt2"), ("ft", "t5")]
 
 
 @pytest.fixture
@@ -27,7 +39,8 @@ def run(tmp_path, request):
     keys = {"dtype": "fp32", "device": "cpu", "separator": "|" if family == "llama" else None}
     keys |= {"max_source_tokens": 24, "max_target_tokens": 12, "name": str(tmp_path / "model")}
     sections = {"backbone": {"_target_": "peft_cli.backbone.load", **keys}, "method": config}
-    sections["data"] = {"_target_": "peft_cli.data.mini.load"}
+    sections["data"] = {"_target_": "peft_cli.data.Data", "labels": list(backbone.encoder.labels)}
+    sections["data"] |= {"train": [], "validation": [], "test": [], "metrics": []}
     method = build(sections)
     torch.manual_seed(1)
     for p in method.parameters():
@@ -38,10 +51,10 @@ def run(tmp_path, request):
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(sections))
     save_file(dict(method.state_dict()), folder / "method.safetensors")
     (folder / "result.json").write_text("{}")
-    return folder, method
+    return folder, method.eval()
 
 
-@pytest.mark.parametrize("run", SAME, indirect=True, ids=lambda pair: "-".join(pair))
+@pytest.mark.parametrize("run", [*SAME, *CLASSIFY], indirect=True, ids=lambda pair: "-".join(pair))
 def test_hf_peft_computes_the_same(run, tmp_path):
     from peft import PeftModel
 
@@ -52,34 +65,50 @@ def test_hf_peft_computes_the_same(run, tmp_path):
     model = PeftModel.from_pretrained(other.model, out).eval()
     batch = backbone.batch(backbone.encode(examples_for(backbone)))
     with torch.no_grad():
-        logits, targets = backbone.forward(method.inputs(batch))
-        loss = torch.nn.functional.cross_entropy(logits, targets)
-        assert torch.allclose(model(**batch).loss, loss, atol=1e-5)
+        logits, _ = backbone.forward(method.inputs(batch))
+        theirs = model(**batch).logits
+    assert torch.allclose(at_targets(theirs, batch), logits, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "run", [("pt", "gpt2"), ("lora", "gpt2"), ("prefix", "gpt2")], indirect=True, ids=lambda p: p[0]
-)
+def at_targets(logits, batch):
+    """Logits [N, V] where a label is predicted, from a model's [B, P + T, V] or [B, V] for classes."""
+    labels = batch["labels"]
+    if logits.ndim == 2:
+        return logits
+    if (labels[:, 0] != -100).all():  # an encoder-decoder's begin with a target
+        return logits[labels != -100]
+    return logits[:, -labels.shape[1] : -1][labels[:, 1:] != -100]
+
+
+@pytest.mark.parametrize("run", SAME, indirect=True, ids=lambda pair: "-".join(pair))
 def test_hf_peft_writes_the_same(run, tmp_path):
     from peft import PeftModel
 
     folder, method = run
     backbone = method.backbone
-    model = PeftModel.from_pretrained(make_backbone("gpt2").model, export(folder, tmp_path / "adapter")).eval()
+    other = make_backbone(backbone.config.model_type)
+    model = PeftModel.from_pretrained(other.model, export(folder, tmp_path / "adapter")).eval()
     (row,) = backbone.encode(examples_for(backbone)[:1])
     batch = backbone.batch([row], training=False)
     ours = backbone.generate(method.inputs(batch), num_beams=1, max_new_tokens=6, min_new_tokens=6)
     theirs = model.generate(**batch, do_sample=False, max_new_tokens=6, min_new_tokens=6, pad_token_id=2)
-    assert torch.equal(ours, theirs[:, batch["input_ids"].shape[1] :])
+    read = batch["input_ids"].shape[1] if backbone.family.is_decoder_only else 0
+    assert torch.equal(ours, theirs[:, read:])
 
 
-@pytest.mark.parametrize(
-    "run", [("dept", "t5"), ("prefix", "t5"), ("adapter", "gpt2")], indirect=True, ids=lambda p: "-".join(p)
-)
-def test_what_hf_peft_has_not_got_says_how_to_load_it(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["peft-export", str(run[0])])
+@pytest.mark.parametrize("run", NONE, indirect=True, ids=lambda pair: "-".join(pair))
+def test_what_hf_peft_has_not_got_says_how_to_load_it_in_two_lines(run, tmp_path, monkeypatch, capsys):
+    folder, method = run
+    monkeypatch.setattr("sys.argv", ["peft-export", str(folder)])
     assert main() == 2
-    assert "HF peft has no such method as" in (shown := capsys.readouterr().err) and "load_state_dict" in shown
+    shown = capsys.readouterr().err
+    assert f"HF peft has no such method as {type(method).__name__} with these settings" in shown
+    names: dict = {}
+    exec("\n".join(shown.partition("in two lines: ")[2].strip().split("; ")), names)  # what a user would type
+    restored, batch = names["method"], method.backbone.batch(method.backbone.encode(examples_for(method.backbone)))
+    with torch.no_grad():
+        outs = [m.backbone.forward(m.inputs(batch))[0] for m in (restored, method)]
+    assert torch.equal(*outs)
 
 
 def test_an_unfinished_run_is_refused(tmp_path):

@@ -258,6 +258,37 @@ def test_notes_tell_what_was_measured(report):
         assert f"- {note}\n" in text + "\n"
 
 
+def test_scores_of_different_protocols_have_tables_of_their_own(report):
+    by = [
+        {"protocol": name, "items": 20, "unreferenced": 0, "references": [[2, 5], [3, 15]]} for name in ("e2e", "dart")
+    ]
+    found = report(make_result(seed=0, scored=by[0]), make_result(seed=1, scored=by[1]))
+    assert [heading for heading, _ in tabulated(found)] == [
+        "mini · tiny-gpt2 · 50 shots · protocol=dart", "mini · tiny-gpt2 · 50 shots · protocol=e2e"
+    ]  # fmt: skip
+    assert "- protocol: e2e, 20 items; references of an item (so many items): 2 (5), 3 (15)\n" in found
+
+
+def test_a_protocol_that_was_asked_for_by_name_does_not_part_runs(report):
+    results = [make_result(seed=0, config__protocol=None), make_result(seed=1, config__protocol="plain")]
+    [(_, [row])] = tabulated(report(*results))
+    assert row["runs"] == "2"
+
+
+def test_why_a_score_has_no_value_is_told(report):
+    lacking = make_result(seed=1, scores__bleu=None, undefined={"bleu": "no item has a reference"})
+    assert "- bleu: no value in 1 of 2 runs: no item has a reference\n" in report(make_result(seed=0), lacking)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [((2.234, 1.857), ["2.23 ± -", "1.86 ± -"]), ((40.04, 9.96), ["40.0 ± -", "10.0 ± -"])]
+)
+def test_scores_that_are_no_percentages_have_two_digits(report, values, shown):
+    results = [make_result(name, scores={"cider": value}) for name, value in zip(("a", "b"), values, strict=True)]
+    [(_, rows)] = tabulated(report(*results))
+    assert [row["cider"] for row in rows] == shown
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "\xff", '{"run": {"data": "mini"}}', '{"config": null}'])
 def test_a_broken_result_is_named_and_skipped(tmp_path, capsys, content):
     runs = write(tmp_path, make_result(seed=0), make_result(seed=1))

@@ -105,5 +105,11 @@ def test_predictions_stand_beside_source_and_references(tmp_path):
     assert json.loads(line) == row
 
 
+def test_an_examples_own_scores_stand_beside_it(tmp_path):
+    scores = [{"rougeL": 50.0, "meteor": None}]
+    RunFolder(tmp_path).write_predictions([Example("test-0", "a", ("x",))], ["y"], scores)
+    assert json.loads((tmp_path / "predictions.jsonl").read_text())["scores"] == scores[0]
+
+
 def test_finite_reaches_into_lists_and_tables():
     assert finite({"a": [1, math.nan, {"b": -math.inf}], "c": "nan"}) == {"a": [1, None, {"b": None}], "c": "nan"}

@@ -102,8 +102,11 @@ def test_one_failure_of_a_sweep_is_told_and_the_others_finish(monkeypatch, tmp_p
         ("seed=-1", "seed=-1 is not possible"),
         ("train.schedule=cosine", "train.schedule=cosine is not possible: it has to be linear or constant"),
         ("decode.beams=0", "decode.beams=0 is not possible"),
+        ("protocol=e3e", "protocol=e3e is not possible; there are dart, e2e"),
+        ("more_metrics=[blue]", "there is no metric blue; there are accuracy"),
+        ("more_metrics=3", "more_metrics=3 is not possible: it has to be a list"),
         ("shots=801", "shots=801 asks for more than the 800 training examples there are"),
-        ("data=e2e", "has no trainset.csv; get the files from"),
+        ("draw=per_class", "draw from each class, and the data set has none; take any"),
         ("backbone.device=cuda:7", "asks for a GPU and torch finds none here"),
         ("method.length=500", "500 positions in front leave"),
     ],
@@ -122,12 +125,33 @@ def test_a_wrong_value_leaves_no_folder(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(not E2E.exists(), reason="needs the official E2E files")
 def test_e2e_is_scored_on_its_real_references(monkeypatch, tmp_path):
-    arguments = ["method=pt", "data=e2e", "shots=10", f"data.root={E2E}", f"runs={tmp_path}", *QUICK]
+    arguments = [
+        "method=pt",
+        "data=e2e",
+        "shots=10",
+        f"data.root={E2E}",
+        "data.metrics=[bleu]",
+        f"runs={tmp_path}",
+        *QUICK,
+    ]
     assert peft_run(monkeypatch, *arguments) == 0
     (result,) = results(tmp_path)
     (path,) = tmp_path.glob("**/predictions.jsonl")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 4 and min(len(row["references"]) for row in rows) >= 1 and result["scores"]["bleu"] >= 0
+    assert len(rows) == 4 and min(len(row["references"]) for row in rows) >= 1
+    assert result["scored"]["protocol"] == "e2e" and "protocol:e2e|items:4" in result["signatures"]["bleu"]
+    assert list(result["scores"]) == ["bleu", "nist", "meteor", "rouge_l", "cider"]
+    assert set(rows[0]["scores"]) >= {"rouge_l", "cider"}
+
+
+def test_another_protocol_and_more_metrics_can_be_asked_for(monkeypatch, tmp_path, capsys):
+    arguments = ["shots=0", "protocol=dart", "more_metrics=[chrf,pearson]", f"runs={tmp_path}", *QUICK]
+    assert peft_run(monkeypatch, *arguments) == 0
+    (result,) = results(tmp_path)
+    assert list(result["scores"]) == ["bleu", "rouge1", "rouge2", "rougeL", "chrf", "pearson"]
+    assert "protocol:dart" in result["signatures"]["chrf"]
+    assert result["scores"]["pearson"] is None and "no numbers" in result["undefined"]["pearson"]
+    assert "pearson has no value: 4 of the predictions are no numbers" in capsys.readouterr().out
 
 
 def test_selecting_by_the_metric_generates_for_validation(monkeypatch, tmp_path):

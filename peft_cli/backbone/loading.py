@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Literal
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import torch
-from huggingface_hub.constants import ENDPOINT
 from pydantic import PositiveInt
 from transformers import (
     AutoConfig,
@@ -23,12 +19,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from peft_cli import hub
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.model import Backbone
 from peft_cli.backbone.places import IMPLEMENTATION
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
-HUB_SECONDS = 5  # to wait for the hub's first answer
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -40,29 +36,33 @@ def load(
     separator: str | None,
     max_source_tokens: PositiveInt,
     max_target_tokens: PositiveInt,
+    is_number: bool = False,
 ) -> Backbone:
     """The backbone `name`: one that ships with this package, a local folder, or a model of the hub.
 
-    `labels` are the classes of the data set, for a family that has a classification head instead of writing text.
+    `labels` are the classes of the data set; `is_number` says that its targets are numbers. A family that cannot write
+    text gets a new head for them.
     Raises ValueError where there is no such model, its family is unknown, or it cannot do what the data set asks.
     """
     logging.disable_progress_bar()
     place = str(EMBEDDED / name) if (EMBEDDED / name / "config.json").exists() else name
     device = choose_device(device)
     config = read(AutoConfig, place, name)
-    check_family(config, name, dtype, labels)
+    check_family(config, name, dtype, bool(labels) or is_number)
     options = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
     if not FAMILIES[config.model_type].generates:
-        options["num_labels"] = len(labels)
+        # A head that the checkpoint has for another number of classes is replaced; the report about it is no news.
+        options |= {"num_labels": 1 if is_number else len(labels), "ignore_mismatched_sizes": True}
+        logging.set_verbosity_error()
     model = read(model_class(config), place, name, **options)
     tokenizer = read(AutoTokenizer, place, name)
-    return Backbone(model.to(device), tokenizer, labels, separator, max_source_tokens, max_target_tokens)
+    return Backbone(model.to(device), tokenizer, labels, separator, max_source_tokens, max_target_tokens, is_number)
 
 
 def read(kind: type, place: str, name: str, **options: object) -> object:
     """`kind.from_pretrained`, with one sentence where nothing is found."""
     try:
-        return kind.from_pretrained(place, local_files_only=Path(place).is_dir() or not hub_answers(), **options)
+        return kind.from_pretrained(place, local_files_only=Path(place).is_dir() or not hub.answers(), **options)
     except (OSError, ValueError) as error:
         if Path(place).is_dir():
             raise ValueError(
@@ -74,30 +74,18 @@ def read(kind: type, place: str, name: str, **options: object) -> object:
         ) from error
 
 
-@cache
-def hub_answers() -> bool:
-    """Whether the hub can be reached; where it cannot, its cache is read at once instead of after many tries."""
-    try:
-        urlopen(Request(ENDPOINT, method="HEAD"), timeout=HUB_SECONDS).close()
-    except HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
 def first(error: Exception) -> str:
     """The first line of an error's message, without its full stop."""
     return str(error).strip().split("\n")[0].rstrip(". ")
 
 
-def check_family(config: PretrainedConfig, name: str, dtype: str, labels: Sequence[str]) -> None:
-    """Raises ValueError where this package cannot use the model for a data set with these `labels`."""
+def check_family(config: PretrainedConfig, name: str, dtype: str, has_classes: bool) -> None:
+    """Raises ValueError where this package cannot use the model, or not for a data set without classes or numbers."""
     family = FAMILIES.get(config.model_type)
     if family is None:
         known = ", ".join(FAMILIES)
         raise ValueError(f"backbone.name={name} is of the family {config.model_type!r}; the families are {known}")
-    if not family.generates and not labels:
+    if not family.generates and not has_classes:
         raise ValueError(
             f"{name} cannot write text, and the data set has no classes; take a GPT-2, BART or T5 backbone"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,19 +31,21 @@ class Backbone:
         separator: str | None = None,
         max_source_tokens: int = 512,
         max_target_tokens: int = 128,
+        is_number: bool = False,
     ):
         self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
         self.family = FAMILIES[model.config.model_type]
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.n_parameters = sum(p.numel() for p in model.parameters())  # without what a method puts into it
         self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
+        self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
         self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
         rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
         self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
         self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
-        classes = () if self.family.generates else labels
-        self.encoder = Encoder(tokenizer, self.family, separator, max_source_tokens, max_target_tokens, classes)
+        limits = max_source_tokens, max_target_tokens
+        self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number)
         self.reserve(0)
         if self.family.is_decoder_only:
             model.register_forward_pre_hook(self.shifted, with_kwargs=True)
@@ -76,7 +78,7 @@ class Backbone:
         return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits [N, V] and targets [N] of the N tokens that have a label; with classes, one of each for a row."""
+        """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B]."""
         inputs = self.led(inputs)
         labels = inputs.pop("labels")
         if not self.family.generates:
@@ -91,10 +93,16 @@ class Backbone:
         return logits_at(self.model, inputs, wanted), targets[wanted]
 
     def predict(self, inputs: dict[str, Tensor], **options: Any) -> list[str]:
-        """The text that the model writes for each row of `inputs`, or its class. `options` are those of `generate`."""
+        """The text that the model writes for each row of `inputs`, or what its head says: a class or a number.
+
+        `options` are those of `generate`.
+        """
         if not self.family.generates:
             with torch.no_grad():
-                return [self.encoder.labels[i] for i in self.model(**inputs).logits.argmax(-1).tolist()]
+                logits = self.model(**inputs).logits.float()
+            if self.encoder.is_number:
+                return [f"{value:.4f}" for value in logits[:, 0].tolist()]
+            return [self.encoder.labels[i] for i in logits.argmax(-1).tolist()]
         ids = self.generate(inputs, **options)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [" ".join(text.split()) for text in texts]
@@ -130,6 +138,8 @@ class Backbone:
         once, and the rows read their keys and values (not under dropout, which is another one for each row).
         """
         embeds, length, at = batch["inputs_embeds"], len(vectors), self.family.prompt_at
+        if not length:
+            return batch
         vectors = vectors.to(embeds.dtype)
         if self.family.is_decoder_only and not (self.model.training and self.has_dropout):
             return batch | {"prompt": self.prompted(vectors)}
@@ -152,7 +162,10 @@ class Backbone:
         positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
         prompt: list[list[Tensor]] = [[] for _ in self.attentions()["decoder"]]
         self.lead(prompt)
+        training = self.model.training
+        self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt that it gave
         self.model.base_model(inputs_embeds=vectors[None], position_ids=positions, use_cache=False)
+        self.model.train(training)
         self.kept = None if trains else (vectors, prompt)
         return prompt
 
@@ -174,7 +187,10 @@ class Backbone:
     def shifted(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """A decoder's arguments with the position of every token moved up by what stands in front of it."""
         positions = self.shift + (self.prompt[0][0].shape[2] if self.prompt else 0)
-        return args, kwargs | ({"position_ids": kwargs["position_ids"] + positions} if positions else {})
+        if not positions:
+            return args, kwargs
+        ids = kwargs["position_ids"]
+        return args, kwargs | {"position_ids": ids + positions * (1 if self.moves is None else self.moves(*ids.shape))}
 
     def linears(self, *parts: str) -> list[Linear]:
         """The linear maps that are one of `parts`, in the order of the parts and then of the blocks."""
@@ -261,13 +277,16 @@ class Backbone:
             )
         self.encoder.max_source_tokens = min(self.encoder.max_source_tokens, limit)
 
-    def shift_positions(self, positions: int) -> None:
-        """Moves the position of every token of a decoder up, as if `positions` tokens stood in front of it."""
+    def shift_positions(self, positions: int, moves: Callable[[int, int], Tensor] | None = None) -> None:
+        """Moves the positions of a decoder's tokens up, as if `positions` tokens stood in front of them.
+
+        `moves(B, T)` [B, T] is true for the tokens of a pass that move; None moves all. An encoder's never move.
+        """
         if not self.family.is_decoder_only:
             self.positions_added += positions
             return
         self.reserve(positions)
-        self.shift += positions
+        self.shift, self.moves = self.shift + positions, moves
 
     @torch.no_grad()
     def activations(self, text: str, length: int) -> dict[str, Tensor]:

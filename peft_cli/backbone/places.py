@@ -83,6 +83,14 @@ class Attention:
             raise ValueError("two parts of a method change the keys and values of one attention module")
         self.module.peft_cli_change = function
 
+    def hide(self, sees: Callable[[int, int], Tensor]) -> None:
+        """Hides the positions that `change` put in front from the queries for which `sees(B, T)` [B, T] is false."""
+        self.module.peft_cli_sees = sees
+
+    def gate(self, gate: Callable[[], Tensor]) -> None:
+        """Multiplies the keys and values that `change` put in front by `gate()` [B, T], a number for each query."""
+        self.module.peft_cli_gate = gate
+
     def restore(self) -> None:
         """Takes the change back."""
         del self.module.peft_cli_change
@@ -123,21 +131,42 @@ def attend(
     Transformers calls it for every attention module of every family, with a mask that is added to the scores
     (https://huggingface.co/docs/transformers/attention_interface).
     """
-    length, own = key.shape[2], [key, value]
-    if hasattr(module, "peft_cli_change"):
-        key, value = module.peft_cli_change(key, value)
+    length, scaling = key.shape[2], query.shape[-1] ** -0.5 if scaling is None else scaling
     if (prompt := vars(module).get("peft_cli_prompt")) == []:
-        prompt += own
+        prompt += [key, value]
     elif prompt is not None:
         key, value = (
             torch.cat([p.expand(len(x), -1, -1, -1), x], dim=2) for p, x in zip(prompt, (key, value), strict=True)
         )
+    behind = key.shape[2]
+    if hasattr(module, "peft_cli_change"):
+        key, value = module.peft_cli_change(key, value)
+    front = key.shape[2] - behind
     biases = [F.pad(b, (key.shape[2] - length, 0)) for b in (attention_mask, position_bias) if b is not None]
+    if hasattr(module, "peft_cli_sees"):
+        sees = module.peft_cli_sees(query.shape[0], query.shape[2])
+        hidden = torch.zeros_like(sees, dtype=query.dtype).masked_fill(~sees, torch.finfo(query.dtype).min)
+        biases.append(F.pad(hidden[:, None, :, None].expand(-1, -1, -1, front), (0, behind)))
+    gate = module.peft_cli_gate()[:, None, :, None].to(query.dtype) if hasattr(module, "peft_cli_gate") else None
+    if gate is not None:
+        query, key, value = torch.cat([query, gate * query], -1), apart(key, front), apart(value, front)
     out = F.scaled_dot_product_attention(
         query, key, value, attn_mask=sum(biases) if biases else None, dropout_p=dropout, scale=scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )  # fmt: skip
+    if gate is not None:
+        own, added = out.chunk(2, -1)
+        out = own + gate * added
     return out.transpose(1, 2), None
+
+
+def apart(states: Tensor, front: int) -> Tensor:
+    """Keys or values [..., T, d_head] as [..., T, 2 d_head]: the first `front` in half two, the rest in half one.
+
+    The product with [q; g q] is then q k for the rest and g q k for those in front, so that each query has its own g.
+    """
+    is_front = torch.arange(states.shape[-2], device=states.device).unsqueeze(-1) < front
+    return torch.cat([states.masked_fill(is_front, 0), states.masked_fill(~is_front, 0)], -1)
 
 
 AttentionInterface.register(IMPLEMENTATION, attend)

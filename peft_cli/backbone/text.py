@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,11 +16,15 @@ from peft_cli.data import Example
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example as ids. A decoder's `source` ends with the separator; with classes `target` is a class's number."""
+    """One example as ids. A decoder's `source` ends with the separator.
+
+    For a backbone with a head `target` is the number of a class, or the number itself that is to be predicted.
+    """
 
     source: list[int]
-    target: list[int] | int
+    target: list[int] | int | float
     is_cut: bool  # whether the source lost its end
+    is_target_cut: bool = False  # whether the target lost its end
 
 
 class Encoder:
@@ -34,10 +38,11 @@ class Encoder:
         max_source_tokens: int,
         max_target_tokens: int,
         labels: Sequence[str] = (),
+        is_number: bool = False,
     ):
         if separator is not None and not family.is_decoder_only:
             raise ValueError(f"backbone.separator={separator!r} is for decoders; an encoder reads its source alone")
-        self.tokenizer, self.family, self.labels = tokenizer, family, tuple(labels)
+        self.tokenizer, self.family, self.labels, self.is_number = tokenizer, family, tuple(labels), is_number
         self.max_source_tokens, self.max_target_tokens = max_source_tokens, max_target_tokens
         self.known: dict[tuple[Example, int], Encoded] = {}  # what was tokenised, by the limit that it was cut to
         self.start, self.end = [], []
@@ -54,8 +59,13 @@ class Encoder:
         key = (example, self.max_source_tokens)
         if key not in self.known:
             source, is_cut = self.source(example.source)
-            self.known[key] = Encoded(source, self.target(example.references[0]), is_cut)
+            target, is_target_cut = self.target(example.references[0])
+            self.known[key] = Encoded(source, target, is_cut, is_target_cut)
         return self.known[key]
+
+    def candidates(self, row: Encoded) -> list[Encoded]:
+        """`row` once for each class, with the class's text as its target."""
+        return [replace(row, target=self.target(label)[0]) for label in self.labels]
 
     def source(self, text: str) -> tuple[list[int], bool]:
         """The ids of a source, and whether its end was cut off to keep to `max_source_tokens`."""
@@ -66,31 +76,40 @@ class Encoder:
         whole = len(ids) + self.tokenizer.num_special_tokens_to_add()
         return self.with_special_tokens(text, self.max_source_tokens), whole > self.max_source_tokens
 
-    def target(self, text: str) -> list[int] | int:
-        """The ids of a target with its end token, or the number of a class."""
-        if self.labels:
-            if text not in self.labels:
-                raise ValueError(f"the target {text!r} is none of the classes {', '.join(self.labels)}")
-            return self.labels.index(text)
+    def target(self, text: str) -> tuple[list[int] | int | float, bool]:
+        """The ids of a target with its end token, a class's number, or a number; and whether its end was cut off."""
+        if self.labels and text not in self.labels:
+            raise ValueError(f"the target {text!r} is none of the classes {', '.join(self.labels)}")
+        if not self.family.generates:
+            return (float(text) if self.is_number else self.labels.index(text)), False
+        text = rounded(text) if self.is_number else text
         if self.family.is_decoder_only:
-            return [*self.ids(" " + text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]
-        return self.with_special_tokens(text, self.max_target_tokens)
+            ids = self.ids(" " + text)
+            return [*ids[: self.max_target_tokens - 1], self.tokenizer.eos_token_id], len(ids) >= self.max_target_tokens
+        whole = len(self.ids(text)) + self.tokenizer.num_special_tokens_to_add()
+        return self.with_special_tokens(text, self.max_target_tokens), whole > self.max_target_tokens
 
     def with_special_tokens(self, text: str, most: int) -> list[int]:
         """At most `most` ids: those of `text`, cut at its end, between the tokens that the family puts around it."""
         return self.tokenizer(text, truncation=True, max_length=most)["input_ids"]
 
 
+def rounded(number: str) -> str:
+    """A number as T5 writes it: to the nearest 0.2, with one decimal (Raffel et al., 2020)."""
+    return f"{round(float(number) * 5) / 5:.1f}"
+
+
 def collate(rows: Sequence[Encoded], family: Family, pad: int, training: bool) -> dict[str, Tensor]:
-    """input_ids and attention_mask [B, T], and with `training` labels: [B, T], [B, T_target] or classes [B].
+    """input_ids and attention_mask [B, T], and with `training` labels: [B, T], [B, T_target], or [B] for a head.
 
     Rows are padded on the right, where a decoder generates on the left. A label that is not scored is IGNORE; labels
     are told by length, never by the id of a pad token, so that an end token which also pads is learned.
     """
     sources = [row.source for row in rows]
-    if isinstance(rows[0].target, int) or not family.is_decoder_only:
+    has_head = isinstance(rows[0].target, int | float)
+    if has_head or not family.is_decoder_only:
         batch = pad_rows(sources, pad)
-        if training and isinstance(rows[0].target, int):
+        if training and has_head:
             batch["labels"] = torch.tensor([row.target for row in rows])
         elif training:
             batch["labels"] = pad_rows([row.target for row in rows], IGNORE)["input_ids"]

@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
 from peft_cli.data import Data, Example
+from peft_cli.data.reading.origin import SPLITS, check_counts, from_hub, locate, notes, told
+from peft_cli.data.reading.rows import read
 
-ROWS = {"trainset.csv": 42061, "devset.csv": 4672, "testset_w_refs.csv": 4693}  # of the official release
+FILES = ("trainset.csv", "devset.csv", "testset_w_refs.csv")  # of the official release
 NAMES = {"eatType": "Type", "priceRange": "price", "familyFriendly": "family friendly"}  # as Li and Liang write them
 WHERE = "https://github.com/tuetschek/e2e-dataset/releases"
 
 
-def load(root: str) -> Data:
+def load(root: str, rows: dict[str, int] | None, hub: dict[str, str] | None, metrics: list[str]) -> Data:
     """42,061 training pairs, and for validation and test 547 and 630 inputs with all their references.
 
     `root` is the folder of the official CSV files. Raises ValueError where one is absent or is not the official one.
     """
-    train, validation, test = (read(Path(root) / name, rows) for name, rows in ROWS.items())
+    paths = locate(root, FILES, WHERE, hub)
+    if paths:
+        parts = {split: of_file(path) for split, path in zip(SPLITS, paths, strict=True)}
+    else:
+        names = ("meaning_representation", "human_reference")
+        parts = {split: [tuple(row[name] for name in names) for row in part] for split, part in from_hub(hub).items()}
+    check_counts({split: len(part) for split, part in parts.items()}, rows, f"data.root={root}", WHERE)
     return Data(
-        train=[Example(f"train-{i}", linearise(mr), (ref,)) for i, (mr, ref) in enumerate(train)],
-        validation=group(validation, "validation"),
-        test=group(test, "test"),
-        metrics=("bleu", "nist", "meteor", "rouge_l", "cider"),
+        train=[Example(f"train-{i}", linearise(mr), (ref,)) for i, (mr, ref) in enumerate(parts["train"])],
+        validation=group(parts["validation"], "validation"),
+        test=group(parts["test"], "test"),
+        metrics=tuple(metrics),
         protocol="e2e",
+        notes=notes("files" if paths else told(hub), rows),
     )
 
 
-def read(path: Path, expected: int) -> list[tuple[str, str]]:
+def of_file(path: Path) -> list[tuple[str, str]]:
     """The meaning representation and the text of each row."""
-    if not path.is_file():
-        raise ValueError(
-            f"data.root={path.parent} has no {path.name}; get the files from {WHERE} and say data.root=<their folder>"
-        )
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"mr", "ref"} <= set(reader.fieldnames or ()):
-            raise ValueError(
-                f"{path} has the columns {', '.join(reader.fieldnames or ['none'])}; it has to have mr and ref"
-            )
-        rows = [(row["mr"], row["ref"]) for row in reader]
-    if len(rows) != expected:
-        raise ValueError(
-            f"{path} has {len(rows)} rows where the official file has {expected}; get it again from {WHERE}"
-        )
-    return rows
+    rows = read(path)
+    columns = set(rows[0].cells) if rows else {"none"}
+    if not {"mr", "ref"} <= columns:
+        raise ValueError(f"{path} has the columns {', '.join(sorted(columns))}; it has to have mr and ref")
+    return [(row.cells["mr"], row.cells["ref"]) for row in rows]
 
 
 def group(rows: list[tuple[str, str]], split: str) -> list[Example]:

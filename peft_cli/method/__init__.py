@@ -41,11 +41,11 @@ class Method(nn.Module):
 
     def start_from(self, stored: Mapping[str, Tensor]) -> None:
         """Starts from what another run of this method stored; raises ValueError where names or shapes differ."""
-        own = {name: list(tensor.shape) for name, tensor in self.state_dict().items()}
-        theirs = {name: list(tensor.shape) for name, tensor in stored.items()}
-        if own != theirs:
+        own = self.state_dict()
+        shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (own, stored)]
+        if shapes[0] != shapes[1]:
             raise ValueError(
-                f"the stored tensors are {theirs} and the method has {own}; take a run of the same method and sizes"
+                f"the stored tensors are {told(stored)} and the method has {told(own)}; take a run of the same sizes"
             )
         self.load_state_dict(stored)
 
@@ -55,3 +55,10 @@ class Method(nn.Module):
 
     def fold(self) -> None:
         """Drops, after training, what only training needs. Predictions stay the same."""
+
+
+def told(state: Mapping[str, Tensor]) -> str:
+    """Names and shapes of tensors, in words; of many, the first few."""
+    words = [f"{name} {list(tensor.shape)}" for name, tensor in state.items()]
+    more = [f"{len(words) - 4} more"] if len(words) > 5 else []
+    return ", ".join([*words[: 4 if more else 5], *more]) or "none"

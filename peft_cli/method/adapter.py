@@ -17,13 +17,17 @@ ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "swish": F.silu, "tanh": torch.ta
 
 
 class Adapter(Method):
-    """y + s W_up f(W_down z + b_down) + b_up, an MLP of `size` units in the residual stream; unchanged at step 0.
+    """y + s (W_up f(W_down z + b_down) + b_up): an MLP of `size` units in the residual stream.
 
     `placement=houlsby`: after every attention and every feed-forward, on what they return (z = y), before the residual
     sum. `pfeiffer` (https://arxiv.org/abs/2005.00247): after the feed-forward alone. `parallel` (He et al., 2022,
     https://arxiv.org/abs/2110.04366): beside the feed-forward, z is what enters it. `size` is absolute, or d_model /
-    `reduction`. `scale` is s: a number, or null for a trained one that starts at 1 (scaled parallel). W_up and both b
-    are zero at step 0, where Houlsby et al. start near zero. In a block with cross-attention, houlsby has three
+    `reduction`. `scale` is s: a number (4 in the scaled parallel adapter of He et al.), or null for a trained one that
+    starts at 1. At step 0, W_up and both b are zero, so the backbone is unchanged. Houlsby et al., 2019,
+    https://arxiv.org/abs/1902.00751.
+
+    Departures: W_up starts at zero, where Houlsby et al. start near zero, so that training starts from the backbone
+    itself; the normalisations stay frozen, where they train them. In a block with cross-attention, houlsby has three
     adapters.
     """
 
@@ -68,9 +72,8 @@ class Adapter(Method):
         entries, exits = self.backbone.linears("ffn_input"), self.backbone.linears("ffn_output")
         for entry, exit in zip(entries[:: len(entries) // len(exits)], exits, strict=True):  # a gated one enters twice
             self.adapters.append(adapter := self.bottleneck())
-            entered: list[Tensor] = []
-            entry.change_input(lambda x, entered=entered: (entered.append(x), x)[1])
-            exit.change(lambda x, y, adapter=adapter, entered=entered: y + self.adapted(adapter, entered.pop()))
+            entry.change_input(adapter.remember)
+            exit.change(lambda x, y, adapter=adapter: y + self.adapted(adapter, adapter.entered))
 
     def adapted(self, adapter: nn.Module, z: Tensor) -> Tensor:
         """What is added for z [..., d_model]."""
@@ -90,3 +93,8 @@ class Bottleneck(nn.Module):
     def forward(self, z: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
         """[..., d_model] for z [..., d_model]."""
         return self.up(activation(self.down(z)))
+
+    def remember(self, z: Tensor) -> Tensor:
+        """z [..., d_model] as it is, kept as `entered`."""
+        self.entered = z
+        return z

@@ -9,9 +9,10 @@ from peft_cli.method import Method
 
 
 class BitFit(Method):
-    """b + delta for every bias b of the backbone, those of normalisations included; unchanged at step 0.
+    """b + delta for every bias b of the backbone, those of normalisations included.
 
-    Raises ValueError for a family without biases (T5, Llama).
+    At step 0 the backbone is unchanged. Ben Zaken et al., 2022, https://aclanthology.org/2022.acl-short.1. Departure:
+    none. Raises ValueError for a family without biases (T5, Llama).
     """
 
     def __init__(self, backbone: Backbone, lr: PositiveFloat):

@@ -19,8 +19,12 @@ class Compacter(Adapter):
 
     A_i [n, n] are shared by all maps of all adapters; s_i [in / n, 1] and t_i [1, out / n] belong to one map, as do its
     biases. Compacter has adapters after attention and feed-forward (`placement=houlsby`), Compacter++ after the
-    feed-forward alone (`pfeiffer`). At step 0 the s_i of every second map are zero, so the backbone is unchanged.
-    d_model and the bottleneck have to be multiples of n.
+    feed-forward alone (`pfeiffer`). d_model and the bottleneck have to be multiples of n. At step 0 the A_i are
+    N(0, 0.01), s_i and t_i Glorot-uniform, and the biases zero. Karimi Mahabadi et al., 2021,
+    https://arxiv.org/abs/2106.04647.
+
+    Departures: the s_i of every second map are zero at step 0, so that training starts from the backbone itself, where
+    the authors' code starts near it; the normalisations stay frozen, where that code trains them.
     """
 
     def __init__(
@@ -50,6 +54,11 @@ class Compacter(Adapter):
         return Bottleneck(PHM(self.rule, d_model, self.size), PHM(self.rule, self.size, d_model))
 
 
+def glorot(n: int, rows: int, columns: int) -> Tensor:
+    """[n, rows, columns]: n matrices, each Glorot-uniform with gain sqrt(2), as in the authors' code."""
+    return torch.stack([nn.init.xavier_uniform_(torch.empty(rows, columns), gain=2**0.5) for _ in range(n)])
+
+
 class PHM(nn.Module):
     """x W + b with W [in, out] = sum_i A_i (x) (s_i t_i): parameterised hypercomplex multiplication of rank one."""
 
@@ -57,8 +66,8 @@ class PHM(nn.Module):
         super().__init__()
         n = len(rule)
         self.shared = (rule,)  # owned by the method, and stored once
-        self.left = nn.Parameter(nn.init.xavier_normal_(torch.empty(n, d_in // n, 1)))  # s
-        self.right = nn.Parameter(nn.init.xavier_normal_(torch.empty(n, 1, d_out // n)))  # t
+        self.left = nn.Parameter(glorot(n, d_in // n, 1))  # s
+        self.right = nn.Parameter(glorot(n, 1, d_out // n))  # t
         self.bias = nn.Parameter(torch.zeros(d_out))
 
     def forward(self, x: Tensor) -> Tensor:

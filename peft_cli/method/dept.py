@@ -22,7 +22,10 @@ class DePT(PT):
     authors' code, or 1 as in the paper. The offset of a token goes by its position in the source, counted from the left
     of the unpadded input (`offset_by=position`); with `offset_by=slot` it goes by its place in the padded batch, as in
     the authors' code, which differs where a decoder pads on the left. Prompt and (A, B) have learning rates of their
-    own. The target that a decoder reads along gets no offset, since it has none when it is written.
+    own. Shi and Lipani, 2024, https://arxiv.org/abs/2309.05173.
+
+    Departures: by default an offset goes by position, so that batch and padding change nothing. The target that a
+    decoder reads along gets no offset, since it has none when it is written.
     """
 
     def __init__(
@@ -84,18 +87,25 @@ def share(budget: int | None, length: int | None, rank: int | None, positions: i
     spent_rank = (numbers - length * d_model) / step if rank is None else rank
     spent_length = (numbers - rank * step) / d_model if length is None else length
     is_exact = spent_length * d_model + spent_rank * step == numbers
-    if not is_exact or spent_rank != int(spent_rank) or spent_length != int(spent_length) or spent_rank < 1:
-        given = f"length={spent_length:g}" if rank is None else f"rank={spent_rank:g}"
+    is_possible = spent_rank == int(spent_rank) >= 1 and spent_length == int(spent_length) >= 0
+    if not (is_exact and is_possible):
+        asked = {"length": length, "rank": rank, "positions": positions}
+        given = " with ".join(f"method.{name}={value}" for name, value in asked.items() if value is not None)
         raise ValueError(
-            f"method.{given} with method.positions={positions} cannot spend the {numbers:,} numbers of "
-            f"method.budget={budget} exactly; {nearest(budget, positions, d_model)}"
+            f"{given} cannot spend the {numbers:,} numbers of method.budget={budget} exactly; "
+            f"{nearest(numbers, spent_length, positions, d_model)}"
         )
     return int(spent_length), int(spent_rank)
 
 
-def nearest(budget: int, positions: int, d_model: int) -> str:
-    """The pairs of length and rank that meet the budget exactly, in words."""
-    ranks = range(1, budget * d_model // (positions + d_model) + 1)
-    pairs = [((budget * d_model - r * (positions + d_model)) / d_model, r) for r in ranks]
-    exact = [f"({m:.0f}, {r})" for m, r in pairs if m == int(m) and m >= 0]
-    return f"exact pairs (length, rank) are {', '.join(exact)}" if exact else "no pair of length and rank is exact"
+def nearest(numbers: int, length: float, positions: int, d_model: int) -> str:
+    """The length and rank nearest to `length` that spend `numbers` exactly, or else as nearly as can be, in words."""
+    step = positions + d_model
+    pairs = [(round((numbers - r * step) / d_model), r) for r in range(1, numbers // step + 1)]
+    if not pairs:
+        return f"even method.rank=1 takes {step:,}; raise method.budget or lower method.positions"
+    short = min(abs(m * d_model + r * step - numbers) for m, r in pairs)
+    best = [(m, r) for m, r in pairs if abs(m * d_model + r * step - numbers) == short]
+    m, r = min(best, key=lambda pair: abs(pair[0] - length))
+    told = "does" if short == 0 else f"comes nearest, with {m * d_model + r * step:,}"
+    return f"method.length={m} with method.rank={r} {told}"

@@ -13,7 +13,9 @@ class FT(Method):
 
     At step 0 the backbone is unchanged. With `top_blocks`, `output_embedding` trains the vocabulary matrix too (where
     it is tied, the input embedding with it); the final normalisation stays frozen, which gives the 25.19 M weights
-    that the LoRA paper counts for two blocks of GPT-2 medium.
+    that the LoRA paper counts for two blocks of GPT-2 medium. FT-top2: Li and Liang, 2021,
+    https://aclanthology.org/2021.acl-long.353. Departure: their code can also train the final normalisation and the
+    embedding; `output_embedding` is the latter.
     """
 
     def __init__(self, backbone: Backbone, top_blocks: PositiveInt | None, output_embedding: bool, lr: PositiveFloat):

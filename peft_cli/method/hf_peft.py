@@ -2,38 +2,108 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import PositiveFloat
+from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone
 from peft_cli.method import Method
 
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+# What HF peft's types raise where they have no place in a model, each in its own way.
+REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
+
 
 class HFPeft(Method):
-    """What `type` (lora, adalora, ia3, vera, oft, ...) makes of the backbone, with the `options` of its PeftConfig.
+    """W -> what `type` of HF peft (lora, adalora, ia3, vera, oft, ...) makes of W with the `options` of its PeftConfig.
 
-    HF peft puts its layers into the backbone; what they train is adopted here, so it is counted, trained and stored
-    like any other method's. The state at step 0 is the type's own. Raises ValueError for a type that does not exist,
-    options it has not got, a family it cannot change, and for types that put vectors in front of the input: HF peft
-    wraps the model for these, while `pt`, `spt`, `dept` and `prefix` reach every family here.
+    HF peft puts its layers into the backbone; what they train is adopted here, so it is counted, trained, stored and
+    exported like any other method's. The state at step 0 is the type's own. https://huggingface.co/docs/peft.
+
+    Raises ValueError for a type that does not exist, options it has not got, and a backbone whose output it cannot
+    change or only with more than a batch (poly's task ids); and for the types that put vectors in front of the input:
+    HF peft wraps the model for these, while `pt`, `spt`, `dept` and `prefix` reach every family here. Departure: a type
+    that HF peft tells of every step (AdaLoRA's budget) is not told here, and keeps all the ranks that it starts with,
+    which `r` sets.
     """
 
     def __init__(self, backbone: Backbone, type: str, options: dict[str, Any], lr: PositiveFloat):
         super().__init__(backbone, lr)
         if find_spec("peft") is None:
             raise ValueError("method=hf_peft needs the package peft; install it with pip install 'peft-cli[hf-peft]'")
-        from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PromptLearningConfig, get_peft_model
+        from peft import get_peft_model
 
-        configs = {str(key.value).lower(): config for key, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-        known = sorted(name for name, config in configs.items() if not issubclass(config, PromptLearningConfig))
-        if type.lower() not in known:
-            raise ValueError(
-                f"method.type={type} is no type of HF peft that changes layers; those are {', '.join(known)}"
-            )
+        kind, before = config_class(type.lower()), set(backbone.model.modules())
         try:
-            get_peft_model(backbone.model, configs[type.lower()](**options))  # changes the model in place
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"HF peft cannot use method.type={type} here: {' '.join(str(error).split())}") from error
-        self.adopt([*backbone.head(), *((name, p) for name, p in backbone.named_parameters() if p.requires_grad)])
+            config = configure(kind, options)
+            self.model = (get_peft_model(backbone.model, config),)  # changes the model in place, which stays outside
+            adopted = [(name, p) for name, p in backbone.named_parameters() if p.requires_grad]
+            unreached = self.unreached([p for _, p in adopted]) if adopted else 0
+        except REFUSALS as error:
+            raise ValueError(
+                f"HF peft cannot use method.type={type} on {backbone.config.model_type}: {' '.join(str(error).split())}"
+            ) from error
+        if unreached or not adopted:
+            reason = f"{unreached} of its {len(adopted)} tensors have no part in what the model computes from a batch"
+            raise ValueError(
+                f"method.type={type} cannot train on {backbone.config.model_type}: "
+                f"{reason if adopted else 'it finds nothing there that it could train'}"
+            )
+        self.adopt([*backbone.head(), *adopted])
+        self.added = tuple(module for module in backbone.model.modules() if module not in before)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> HFPeft:
+        """Switches what HF peft added, such as its dropout, and not the backbone's own."""
+        for module in self.added:
+            module.training = mode
+        return super().train(mode)
+
+    def unreached(self, parameters: list[nn.Parameter]) -> int:
+        """How many of `parameters` the model's output does not depend on."""
+        ids = torch.zeros(1, 2, dtype=torch.long, device=self.backbone.model.device)
+        inputs = {"decoder_input_ids": ids} if self.backbone.config.is_encoder_decoder else {}
+        out = self.backbone.model(input_ids=ids, **inputs).logits
+        return sum(grad is None for grad in torch.autograd.grad(out.sum(), parameters, allow_unused=True))
+
+    def export(self) -> tuple[dict, dict[str, Tensor]] | None:
+        """The adapter as HF peft itself would save it."""
+        from peft import get_peft_model_state_dict
+
+        (model,) = self.model
+        settings = model.peft_config["default"].to_dict() | {"task_type": self.backbone.task_type}
+        settings = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
+        return settings, get_peft_model_state_dict(model)
+
+
+def config_class(type: str) -> type[PeftConfig]:
+    """HF peft's class of settings for `type`; raises ValueError where there is none that changes layers."""
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PromptLearningConfig
+
+    configs = {str(key.value).lower(): config for key, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    in_front = [name for name, config in configs.items() if issubclass(config, PromptLearningConfig)]
+    if type in in_front:
+        raise ValueError(
+            f"method.type={type} puts vectors in front of the input, for which HF peft wraps the whole model; "
+            "take method=pt, spt, dept, prefix_embedding or prefix, which reach every family"
+        )
+    if type not in configs:
+        known = ", ".join(sorted(set(configs) - set(in_front)))
+        raise ValueError(f"method.type={type} is no type of HF peft that changes layers; those are {known}")
+    return configs[type]
+
+
+def configure(kind: type[PeftConfig], options: dict[str, Any]) -> PeftConfig:
+    """The settings of a type. For one with a schedule of ranks: none of it, and `r` is what it starts with."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    if "total_step" in names:
+        options = {"total_step": 1} | options
+    if "init_r" in names and "r" in options:
+        options = {"init_r": options["r"]} | options
+    return kind(**options)

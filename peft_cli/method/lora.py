@@ -16,8 +16,11 @@ class LoRA(Method):
     """y + alpha/r B A x for every linear map y = W x of `parts`, with A [r, in] and B [out, r].
 
     At step 0, A is Kaiming-uniform (a = sqrt(5), as in the authors' code) and B is zero, so the backbone is unchanged.
-    Where a family computes query, key and value in one product (GPT-2), each part has an A and a B of its own, as in
-    the authors' code. `dropout` acts on x, in training.
+    `dropout` acts on x, in training. Hu et al., 2021, https://arxiv.org/abs/2106.09685.
+
+    Departure: where a family computes query, key and value in one product (GPT-2), each part has an A and a B of its
+    own, as in the paper and the authors' code; HF peft has one pair for the fused map. The update is never merged into
+    W: it stays a method's own tensors.
     """
 
     def __init__(

@@ -21,11 +21,16 @@ class Prefix(Method):
 
     Encoder self-, decoder self- and cross-attention each have a stack of their own, P = MLP(P'): P' [P, d_model],
     d_model -> `bottleneck` -> tanh -> layers * 2 * heads * d_head (512 for tables, 800 for summaries in the paper), or
-    P itself where `bottleneck` is null. `fold` keeps what the MLPs give and drops them. At step 0, P' is N(0, 1)
+    P itself where `bottleneck` is null. `fold` keeps what the MLPs give and drops them. At step 0, P' (or P) is N(0, 1)
     (init=random), or P is what the frozen backbone computes for `text`, repeated or cut to length (init=text: copied,
-    or regressed by the MLP in 500 steps, as in the authors' code), or all zero (init=zero). The paper's P' has
-    `bottleneck` columns; this follows the authors' code, which has d_model. `shift_positions` moves the tokens'
-    positions up by P where they are absolute, as in that code.
+    or regressed by the MLP in 500 steps, as in the authors' code), or all zero (init=zero).
+
+    `place=front` is [PREFIX; x; y]. `place=between` is the paper's infix, [x; INFIX; y]: in a decoder the separator and
+    the target see P, and the source does not. Li and Liang, 2021, https://aclanthology.org/2021.acl-long.353.
+
+    Departures: the paper's P' has `bottleneck` columns; this follows the authors' code, which has d_model. Their code
+    adds an infix to what the model computes there for trained vectors; here, as in the paper's formula, P is all there
+    is. `shift_positions` moves the tokens of a decoder up by P, as in that code, or leaves them where they are.
     """
 
     starts_neutral = False
@@ -37,15 +42,21 @@ class Prefix(Method):
         bottleneck: PositiveInt | None,
         init: Literal["random", "text", "zero"],
         text: str | None,
+        place: Literal["front", "between"],
         shift_positions: bool,
         lr: PositiveFloat,
     ):
         super().__init__(backbone, lr)
+        if place == "between" and not (backbone.family.is_decoder_only and backbone.encoder.end):
+            raise ValueError(
+                f"method.place=between puts the infix behind a decoder's source, before its separator, and "
+                f"{backbone.config.model_type} has none here; take method.place=front"
+            )
         if (init == "text") != bool(text):
             raise ValueError(
                 f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it"
             )
-        self.shift_positions = shift_positions
+        self.place, self.shift_positions = place, shift_positions
         heads, d_head = backbone.heads()
         activations = backbone.activations(text, length) if init == "text" else {}
         self.stacks, self.now = nn.ModuleDict(), {}
@@ -58,15 +69,28 @@ class Prefix(Method):
                 stack.start_from(activations[kind])
             for layer, attention in enumerate(attentions):
                 attention.change(partial(self.extend, kind, layer))
+                if place == "between":
+                    attention.hide(self.sees)
         if shift_positions:
-            backbone.shift_positions(length)
+            backbone.shift_positions(length, self.sees if place == "between" else None)
         else:
             backbone.positions_added += length
 
     def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The batch as it is; the prefixes of all layers are computed here, once."""
         self.now = {kind: stack() for kind, stack in self.stacks.items()}
+        if self.place == "between":
+            source = self.backbone.source_mask(batch).cumsum(-1)  # [B, T], the number of source tokens so far
+            self.behind = source > source[:, -1:] - len(self.backbone.encoder.end)
         return batch
+
+    def sees(self, n_rows: int, n_tokens: int) -> Tensor:
+        """[n_rows, n_tokens], true for the tokens of a pass that stand behind an infix: separator and target."""
+        n_read = self.behind.shape[1]
+        if n_tokens < n_read:  # generation with a cache: what was written last
+            return self.behind.new_ones(n_rows, n_tokens)
+        beams = self.behind.repeat_interleave(n_rows // len(self.behind), dim=0)
+        return nn.functional.pad(beams, (0, n_tokens - n_read), value=True)
 
     def extend(self, kind: str, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Key and value [B, heads, T, d_head] behind the prefix of one layer."""
@@ -86,12 +110,12 @@ class Prefix(Method):
 
     def export(self) -> tuple[dict, dict[str, Tensor]] | None:
         """HF peft's prefix tuning, for a decoder whose positions move up as they do there; it has no encoder prefix."""
-        if set(self.stacks) != {"decoder"} or not self.shift_positions:
+        if set(self.stacks) != {"decoder"} or not self.shift_positions or self.place == "between":
             return None
-        rows = self.stacks["decoder"].rows
-        sizes = {"num_virtual_tokens": len(rows), "num_transformer_submodules": 1, "prefix_projection": False}
+        rows, (heads, d_head) = self.stacks["decoder"].rows, self.backbone.heads()
+        sizes = {"num_virtual_tokens": len(rows), "token_dim": heads * d_head, "num_transformer_submodules": 1}
         settings = {"peft_type": "PREFIX_TUNING", "task_type": "CAUSAL_LM", **self.backbone.layout(), **sizes}
-        return settings | {"token_dim": self.backbone.d_model}, {"prompt_embeddings": rows}
+        return settings | {"prefix_projection": False}, {"prompt_embeddings": rows}
 
 
 class Stack(nn.Module):

@@ -20,7 +20,9 @@ class PT(Method):
 
     At step 0, P is uniform noise (init=random), the embeddings of tokens drawn from the 5,000 most common ones
     (init=vocabulary), or those of `text`, repeated or cut to length (init=text): the three starts of the paper. On an
-    encoder-decoder the encoder alone reads the prompt. The optimizer is AdamW, where the paper has Adafactor (lr 0.3).
+    encoder-decoder the encoder alone reads the prompt. Lester et al., 2021,
+    https://aclanthology.org/2021.emnlp-main.243. Departure: the optimizer is AdamW, as for every method here, where the
+    paper has Adafactor (lr 0.3).
     """
 
     starts_neutral = False
@@ -46,7 +48,9 @@ class PT(Method):
         return self.backbone.prepend(self.backbone.embed(batch), self.prompt)
 
     def export(self) -> tuple[dict, dict[str, Tensor]] | None:
-        """HF peft's prompt tuning, which reads its vectors in the same place."""
+        """HF peft's prompt tuning; none where something stays in front of the prompt here, and not there."""
+        if self.backbone.family.prompt_at:
+            return None
         sizes = {
             "num_virtual_tokens": len(self.prompt),
             "token_dim": self.backbone.d_model,

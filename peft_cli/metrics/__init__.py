@@ -8,6 +8,7 @@ A metric is the function `name` of the file `name.py` in this folder: (predictio
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,13 @@ class Score:
     signature: str  # what was computed, with which version
     examples: dict[str, list[float]] = field(default_factory=dict)  # for each item, where the metric has that
     reason: str | None = None
+    is_error: bool = False  # whether lower is better
+
+    @property
+    def selects(self) -> float:
+        """What the better of two models has more of: the first value; the least there is where that is undefined."""
+        value = next(iter(self.values.values()))
+        return -math.inf if value is None else -value if self.is_error else value
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Scores:
     signatures: dict[str, str]  # by metric
     reasons: dict[str, str]  # by metric, where a value is None
     examples: list[dict[str, float | None]]  # for each prediction; those of one input have the same
+    selects: float  # what the better of two models has more of, by the first metric
     items: dict  # the protocol's name, how many items were scored, and how many of them have how many references
 
     def add(self, part: str, scores: Scores) -> None:
@@ -64,7 +73,7 @@ def score(
     labels: Sequence[str] = (),
     parts: Mapping[str, Sequence[int]] | None = None,
 ) -> Scores:
-    """Every score of the metrics `names`; the first value of the first metric is the one that selects models.
+    """Every score of the metrics `names`; the first one selects models.
 
     A name may bring an argument: "bleurt=<folder of a model>". `sources` are what a protocol that scores each input
     once groups by; `labels` are the classes in the data set's own order. Each of `parts`, a name and the places of
@@ -82,6 +91,7 @@ def score(
         signatures={name: f"{one.signature}|{signature(told)}" for name, one in found.items()},
         reasons={name: one.reason for name, one in found.items() if one.reason},
         examples=[by_example(found, place) for place in items.places],
+        selects=next(iter(found.values())).selects,
         items=told,
     )
     for part, chosen in (parts or {}).items():

@@ -19,7 +19,7 @@ OPTIONS = ("-l", "en", "-norm")
 def meteor(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
     """METEOR in percent. The value for all is computed from all alignments; it is not the mean over items."""
     if reason := lacking():
-        return Score({"meteor": None}, told("ptb" if protocol.words == "ptb" else protocol.words), reason=reason)
+        return Score({"meteor": None}, told(protocol.words), reason=reason)
     hyps, refs, words = split(predictions, references, protocol)
     several = [list(dict.fromkeys(map(" ".join, texts))) for texts in refs]
     most = max(map(len, several))

@@ -19,4 +19,4 @@ def ter(predictions: Sequence[str], references: Sequence[Sequence[str]], protoco
     streams = [[one_line(refs[k]) if k < len(refs) else None for refs in references] for k in range(most)]
     metric = TER()
     value = metric.corpus_score([one_line(text) for text in predictions], streams).score
-    return Score({"ter": value}, str(metric.get_signature()))
+    return Score({"ter": value}, str(metric.get_signature()), is_error=True)

@@ -23,4 +23,4 @@ def ter_pyter(predictions: Sequence[str], references: Sequence[Sequence[str]], p
         for hyp, several in zip(hyps, refs, strict=True)
     ]
     told = f"pyter|words:{words}|mean:items|version:{version('pyter3')}"
-    return Score({"ter_pyter": fmean(items)}, told, {"ter_pyter": items})
+    return Score({"ter_pyter": fmean(items)}, told, {"ter_pyter": items}, is_error=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,7 +200,8 @@ def as_run(folder: Path, result: Any) -> Run:
         names = () if is_system else ("backbone.name", "test_limit")
         facts = {name: str(fields[f"config.{name}"]) for name in names}
         facts["data.sha256.test"] = fields["data.sha256.test"][:12]
-        facts |= {name: str(fields[f"scored.{name}"]) for name in ("protocol",) if f"scored.{name}" in fields}
+        if "scored.protocol" in fields:
+            facts["protocol"] = fields["scored.protocol"]
         facts |= {f"signatures.{name}": str(text) for name, text in sorted(under(fields, "signatures.").items())}
         if is_system:
             return Run(folder, fields, {}, facts, ((None, ()),) * len(COSTS))
@@ -233,11 +235,25 @@ def settings(fields: Mapping) -> dict[str, str]:
     ignored = (*CANNOT_CHANGE_A_RESULT, *SEEDS, *SAME_IN_A_TABLE, *unused)
     sections = tuple(f"{name}." for name in ignored)
     config = under(fields, "config.").items()
-    return {
+    found = {
         intern(key): intern(json.dumps(value))
         for key, value in config
         if key not in ignored and not key.startswith(sections)
     }
+    if sources := fields.get("sources"):
+        found["init_from"] = intermediate(sources)
+    return found
+
+
+def intermediate(sources: Sequence[Mapping]) -> str:
+    """What a run went on from, in words: "mini with all shots", or "2 runs of mini with 50 shots"."""
+    told = []
+    for source in sources:
+        shots = "all" if source["run"]["shots"] is None else source["run"]["shots"]
+        before = f" after {intermediate(source['sources'])}" if source["sources"] else ""
+        told.append(f"{source['run']['data']} with {shots} shots{before}")
+    counts = Counter(told)
+    return " and ".join(text if n == 1 else f"{n} runs of {text}" for text, n in counts.items())
 
 
 def field(run: Run, name: str) -> Any:

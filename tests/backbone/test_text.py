@@ -8,9 +8,9 @@ from transformers import AutoTokenizer
 
 from peft_cli.backbone import IGNORE
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.text import Encoder, collate, pad_rows
+from peft_cli.backbone.text import Encoder, collate, pad_rows, rounded
 from peft_cli.data import Example
-from tests.conftest import EXAMPLES, make_backbone, make_tokenizer
+from tests.conftest import EXAMPLES, POSITIONS, make_backbone, make_tokenizer
 
 TOKENIZERS = Path(__file__).parents[3] / "shared" / "tokenizers"
 needs_tokenizers = pytest.mark.skipif(not TOKENIZERS.exists(), reason="needs the real vocabularies")
@@ -99,3 +99,30 @@ def test_an_example_is_tokenised_once_for_each_limit():
     first, again = encoder(EXAMPLES[2]), encoder(EXAMPLES[2])
     encoder.max_source_tokens = 5
     assert first is again and not first.is_cut and encoder(EXAMPLES[2]).is_cut
+
+
+@pytest.mark.parametrize(("number", "written"), [("3.75", "3.8"), ("5.000", "5.0"), ("0", "0.0"), ("2.09", "2.0")])
+def test_a_number_is_written_to_the_nearest_fifth(number, written):
+    # as T5 does, https://github.com/google-research/text-to-text-transfer-transformer, preprocessors.stsb
+    assert rounded(number) == written
+
+
+def test_a_cut_target_is_told():
+    for family in ("gpt2", "t5", "bart"):
+        encoder = make_backbone(family).encoder
+        encoder.max_target_tokens = 5
+        rows = [encoder(Example("0", "name", (text,))) for text in ("good food", "a great place in area and food")]
+        assert [row.is_target_cut for row in rows] == [False, True] and len(rows[1].target) == 5
+        assert not encoder(Example("1", "name", ("a great place in"[: 16 if family == "gpt2" else 13],))).is_target_cut
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart", "roberta"])
+def test_a_source_longer_than_the_backbones_positions_is_cut_and_still_read(family):
+    backbone = make_backbone(family)
+    backbone.encoder.max_source_tokens = 10_000
+    backbone.reserve(4)
+    long = Example("0", "name " * 1000, ("good",))
+    (row,) = backbone.encode([long])
+    room = POSITIONS - 4 - (12 if family == "gpt2" else 0)
+    assert row.is_cut and len(row.source) == room
+    assert backbone.forward(backbone.batch([row]))[0].isfinite().all()

@@ -1,10 +1,9 @@
-from pathlib import Path
-
 import pytest
 
-from peft_cli.data.e2e import linearise, load
+from peft_cli.data.e2e import linearise
+from tests.data.loading import SHARED, arguments, load_data
 
-ROOT = Path(__file__).parents[3] / "shared" / "data" / "e2e"
+ROOT = SHARED / "e2e"
 needs_files = pytest.mark.skipif(not ROOT.exists(), reason="needs the official E2E files")
 
 
@@ -16,33 +15,49 @@ def test_a_meaning_representation_becomes_one_line():
     assert linearise(mr) == expected
 
 
+@pytest.fixture(scope="module")
+def data():
+    return load_data(*arguments("e2e"))
+
+
 @needs_files
-def test_the_official_files_have_their_official_counts():
-    data = load(str(ROOT))
+def test_the_official_files_have_their_official_counts(data):
     assert [len(data.train), len(data.validation), len(data.test)] == [42061, 547, 630]
     assert [sum(len(e.references) for e in split) for split in (data.validation, data.test)] == [4672, 4693]
+    assert data.protocol == "e2e" and data.notes["checked_rows"]["train"] == 42061
 
 
 @needs_files
-def test_sources_are_those_of_prefix_tunings_own_file():
+def test_sources_are_those_of_prefix_tunings_own_file(data):
     lines = (ROOT / "prefix_tuning_format" / "src1_test.txt").read_text(encoding="utf-8").splitlines()
     # their values are tokenised, as "£ 20"
     theirs = {" ".join(line.split("||")[0].split()).replace("£ ", "£").replace("20 - 25", "20-25") for line in lines}
-    assert theirs == {example.source for example in load(str(ROOT)).test}
+    assert theirs == {example.source for example in data.test}
 
 
-def test_a_missing_file_says_where_to_get_it(tmp_path):
-    with pytest.raises(ValueError, match=r"has no trainset\.csv; get the files from https://github.com/tuetschek"):
-        load(str(tmp_path))
+def test_missing_files_say_where_to_get_them(tmp_path):
+    (tmp_path / "devset.csv").write_text("mr,ref\n")
+    with pytest.raises(ValueError, match=r"has no trainset\.csv, testset_w_refs\.csv; get the files from https://git"):
+        load_data("data=e2e", f"data.root={tmp_path}")
 
 
-def test_a_file_with_other_columns_is_refused(tmp_path):
-    (tmp_path / "trainset.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="has the columns a, b; it has to have mr and ref"):
-        load(str(tmp_path))
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a,b\n1,2\n", "has the columns a, b; it has to have mr and ref"),
+        ("mr,ref\nname[A],B\n", "has 1 rows of train where the official data has 42061; get it again from"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, text, sentence):
+    for name in ("trainset.csv", "devset.csv", "testset_w_refs.csv"):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        load_data("data=e2e", f"data.root={tmp_path}")
 
 
-def test_a_file_with_too_few_rows_is_refused(tmp_path):
-    (tmp_path / "trainset.csv").write_text("mr,ref\nname[A],B\n")
-    with pytest.raises(ValueError, match="has 1 rows where the official file has 42061"):
-        load(str(tmp_path))
+def test_other_files_of_the_same_layout_pass_where_counts_are_not_checked(tmp_path):
+    for name in ("trainset.csv", "devset.csv", "testset_w_refs.csv"):
+        (tmp_path / name).write_text("mr,ref\nname[A],B\nname[A],C\n")
+    data = load_data("data=e2e", f"data.root={tmp_path}", "data.rows=null")
+    assert len(data.train) == 2 and data.test[0].references == ("B", "C")
+    assert data.notes == {"origin": "files", "checked_rows": None}

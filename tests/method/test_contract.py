@@ -198,32 +198,64 @@ def test_the_cache_does_not_change_what_is_written(backbone, method, beams):
     assert written(backbone, method, rows, **options) == written(backbone, method, rows, **options, use_cache=False)
 
 
-def test_a_bf16_backbone_trains_fp32_tensors(path, family):
-    backbone = make_backbone(family)
-    backbone.model.to(torch.bfloat16)
-    method = make_method(path, backbone)
+def test_a_bf16_backbone_trains_fp32_tensors(path, family, backbone, method):
+    lower = make_backbone(family)
+    lower.model.to(torch.bfloat16)
+    own = {id(p) for _, p in lower.named_parameters()}
+    in_bf16 = make_method(path, lower)
+    assert all(p.dtype == torch.float32 for p in in_bf16.parameters() if id(p) not in own)
     rows = next(draw_batches(backbone.encode(examples_for(backbone)), 3))
-    loss = summed_loss(backbone, method, rows)
+    loss = summed_loss(lower, in_bf16, rows)
     loss.backward()
-    adopted = {id(p) for p in method.adopted.values()}
-    assert loss.isfinite() and all(p.grad.isfinite().all() for p in method.parameters())
-    assert all(p.dtype == torch.float32 for p in method.parameters() if id(p) not in adopted)
+    assert torch.allclose(loss, summed_loss(backbone, method, rows), rtol=0.05)
+    assert all(p.grad.isfinite().all() for p in in_bf16.parameters())
+    assert len(written(lower, in_bf16, rows)) == 3
+
+
+@writers
+def test_the_padding_side_does_not_change_the_logits(backbone, method):
+    stir(method)
+    rows = backbone.encode(examples_for(backbone))
+    options = {"max_new_tokens": 1, "return_dict_in_generate": True, "output_logits": True}
+    out = backbone.generate(method.inputs(backbone.batch(rows, training=False)), num_beams=1, **options)
+    starts = torch.tensor([0, *(len(row.target) for row in rows[:-1])]).cumsum(0)  # where each row's targets begin
+    assert torch.allclose(out.logits[0].float(), logits(backbone, method)[starts], atol=1e-4)
 
 
 def test_gradient_checkpointing_keeps_the_gradients(backbone, method):
     stir(method)
-    rows = backbone.encode(examples_for(backbone))
+    rows, passes = backbone.encode(examples_for(backbone)), count_passes(backbone)
     backward(backbone, method, rows, RECIPE)
+    plain_passes = len(passes)
     plain = {name: p.grad.clone() for name, p in method.named_parameters()}
     method.zero_grad()
     backbone.model.train()
     backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
     backward(backbone, method, rows, RECIPE)
+    assert len(passes) == 2 * plain_passes + 1, "the last block runs again in the backward pass"
     assert all(torch.allclose(p.grad, plain[name], atol=1e-5) for name, p in method.named_parameters())
+
+
+def count_passes(backbone) -> list:
+    """A list that gets an entry for each pass through the last feed-forward."""
+    passes = []
+    backbone.linears("ffn_output")[-1].module.register_forward_pre_hook(lambda *_: passes.append(1))
+    return passes
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_a_methods_docstring_has_its_start_and_its_source(path):
+    docstring = resolve(OmegaConf.load(path)["_target_"]).__doc__
+    assert "step 0" in docstring and "https://" in docstring
+    assert "Departure" in docstring or "cannot be called the paper's" in docstring
 
 
 def test_what_cannot_work_says_so():
     reasons = {(path.stem, family): reason for (path, family), reason in REFUSALS.items() if reason}
-    assert reasons == {
-        ("bitfit", family): f"BitFit trains bias terms and {family} has none" for family in ("t5", "llama")
+    no_biases = {("bitfit", family): f"BitFit trains bias terms and {family} has none" for family in ("t5", "llama")}
+    no_seam = {
+        ("infix", family): "method.place=between puts the infix behind a decoder's source, before its separator, and "
+        f"{family} has none here; take method.place=front"
+        for family in ("bart", "t5", "roberta")
     }
+    assert reasons == no_biases | no_seam

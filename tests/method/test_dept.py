@@ -30,9 +30,34 @@ def test_the_papers_settings_for_t5_base_spend_76800_numbers(length, rank, posit
     assert share(100, length, None, positions, 768) == share(100, None, rank, positions, 768) == (length, rank)
 
 
-def test_a_budget_that_cannot_be_met_names_what_can():
-    with pytest.raises(ValueError, match=r"method\.length=61 .* cannot spend the 76,800 .* exactly; .*\(60, 30\)"):
-        share(100, 61, None, 256, 768)
+@pytest.mark.parametrize(
+    ("budget", "length", "rank", "positions", "nearest"),
+    [
+        (100, 61, None, 256, "method.length=60 with method.rank=30 does"),
+        (100, None, 29, 256, "method.length=60 with method.rank=30 does"),
+        (100, None, 90, 256, "method.length=0 with method.rank=75 does"),
+        (100, 60, 31, 256, "method.length=60 with method.rank=30 does"),
+        (10, 5, None, 255, "method.length=6 with method.rank=3 comes nearest, with 7,677"),
+        (1, 1, None, 256, "even method.rank=1 takes 1,024"),
+    ],
+)
+def test_a_budget_that_cannot_be_met_names_the_nearest_that_can(budget, length, rank, positions, nearest):
+    with pytest.raises(ValueError, match=f"numbers of method.budget={budget} exactly; {nearest}"):
+        share(budget, length, rank, positions, 768)
+
+
+def test_without_a_prompt_it_stores_its_offsets(tmp_path, family):
+    from safetensors.torch import load_file, save_file
+
+    backbone = make_backbone(family)
+    method = make(backbone, length=0)
+    method.B.data.normal_()
+    before = logits(backbone, method)
+    save_file(method.state_dict(), tmp_path / "method.safetensors")
+    other = make_backbone(family)
+    restored = make(other, length=0)
+    restored.load_state_dict(load_file(tmp_path / "method.safetensors"))
+    assert torch.equal(logits(other, restored), before) and backbone.positions_added == 0
 
 
 def test_too_little_is_refused():

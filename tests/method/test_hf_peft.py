@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from peft_cli.method.hf_peft import HFPeft
 from peft_cli.method.lora import LoRA
@@ -19,6 +20,71 @@ def test_its_lora_is_ours_on_the_same_tensors():
         bridge.adopted[f"{name}/lora_B/default/weight"].data.copy_(own.B[i].data)
     batch = ours.batch(ours.encode(examples_for(ours)))
     assert torch.allclose(ours.forward(own.inputs(batch))[0], theirs.forward(bridge.inputs(batch))[0], atol=1e-5)
+
+
+def types() -> list[str]:
+    """Every type of the installed HF peft that changes layers."""
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PromptLearningConfig
+
+    return [k.value.lower() for k, v in PEFT_TYPE_TO_CONFIG_MAPPING.items() if not issubclass(v, PromptLearningConfig)]
+
+
+# What a type's own settings demand of a model of width 16.
+SMALL = {
+    "c3a": {"block_size": 2}, "fourierft": {"n_frequency": 20}, "miss": {"r": 2}, "psoft": {"r": 4},
+    "road": {"group_size": 4}, "shira": {"r": 2}, "vblora": {"vector_length": 2, "num_vectors": 8},
+    "waveft": {"n_frequency": 20}, "trainable_tokens": {"token_indices": [4, 5]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("type", types())
+def test_every_type_is_restored_and_trains_or_says_why_it_cannot(type):
+    backbone, other = make_backbone("t5"), make_backbone("t5")
+    try:
+        method = HFPeft(backbone, type, SMALL.get(type, {}), lr=1e-2)
+    except ValueError as error:
+        reason = str(error)
+        assert reason.startswith(
+            (f"HF peft cannot use method.type={type} on t5", f"method.type={type} cannot train on")
+        )
+        return
+    batch = backbone.batch(backbone.encode(examples_for(backbone)))
+    with torch.no_grad():
+        for p in method.parameters():
+            p += 0.1 * torch.randn_like(p)
+    loss = F.cross_entropy(*backbone.forward(method.inputs(batch)))
+    loss.backward()
+    assert all(p.grad is not None for p in method.parameters())
+    restored = HFPeft(other, type, SMALL.get(type, {}), lr=1e-2)
+    restored.load_state_dict(method.state_dict())
+    with torch.no_grad():
+        assert torch.equal(F.cross_entropy(*other.forward(restored.inputs(batch))), loss)
+
+
+def test_adalora_has_the_rank_that_is_asked_for():
+    method = HFPeft(make_backbone("gpt2"), "adalora", {"r": 8}, lr=1e-2)
+    assert {len(p) for name, p in method.adopted.items() if "lora_E" in name} == {8}
+
+
+@pytest.mark.parametrize(("type", "family", "reason"), [
+    ("poly", "t5", "HF peft cannot use method.type=poly on t5: task_ids should not be None."),
+    ("shadow", "gpt2", "method.type=shadow cannot train on gpt2: 8 of its 20 tensors have no part"),
+    ("osf", "gpt2", "method.type=osf cannot train on gpt2: it finds nothing there"),
+    ("oft", "gpt2", r"HF peft cannot use method.type=oft on gpt2: Target module Conv1D\(.*\) is not supported"),
+])  # fmt: skip
+def test_a_type_that_cannot_work_says_so(type, family, reason):
+    with pytest.raises(ValueError, match=reason):
+        HFPeft(make_backbone(family), type, {}, lr=1e-2)
+
+
+def test_its_dropout_acts_in_training_only():
+    backbone = make_backbone("gpt2")
+    method = HFPeft(backbone, "lora", {"r": 2, "lora_dropout": 0.5, "init_lora_weights": False}, lr=1e-2)
+    batch = backbone.batch(backbone.encode(examples_for(backbone)))
+    for training in (True, False):
+        method.train(training)
+        assert not backbone.model.training
+        assert torch.equal(*(backbone.forward(batch)[0] for _ in range(2))) != training
 
 
 @pytest.mark.parametrize("type", ["ia3", "vera", "loha", "lokr", "oft", "ln_tuning"])
@@ -41,11 +107,11 @@ def test_an_unknown_type_lists_the_known_ones():
 
 
 def test_prompts_of_hf_peft_are_refused():
-    with pytest.raises(ValueError, match="prompt_tuning is no type of HF peft that changes layers"):
+    with pytest.raises(ValueError, match=r"prompt_tuning puts vectors in front of the input, .* take method=pt"):
         HFPeft(make_backbone("gpt2"), "prompt_tuning", {}, lr=1e-2)
 
 
 @pytest.mark.parametrize("options", [{"rank": 3}, {"r": -1}])
 def test_options_that_it_has_not_got_are_refused(options):
-    with pytest.raises(ValueError, match=r"HF peft cannot use method\.type=lora here"):
+    with pytest.raises(ValueError, match=r"HF peft cannot use method\.type=lora on gpt2"):
         HFPeft(make_backbone("gpt2"), "lora", options, lr=1e-2)

@@ -31,12 +31,14 @@ def test_three_steps_are_those_of_hf_peft(family):
     for name, p in model.named_parameters():
         if p.requires_grad:
             theirs_by_module.setdefault(name.split(".lora_")[0], {})[name.split(".lora_")[1][0]] = p
+    pairs = []
     for i, linear in enumerate(ours.linears(*parts)):
         place = next(name for name, module in ours.model.named_modules() if module is linear.module)
         (pair,) = [pair for name, pair in theirs_by_module.items() if name.endswith("." + place)]
         pair["A"].data.copy_(method.A[i].data)
         pair["B"].data.normal_(std=0.1)
         method.B[i].data.copy_(pair["B"].data)
+        pairs.append(pair)
     batch = ours.batch(ours.encode(examples_for(ours)))
     optimizers = [torch.optim.AdamW(m.parameters(), lr=1e-2) for m in (method, model)]
     for _ in range(3):
@@ -44,9 +46,13 @@ def test_three_steps_are_those_of_hf_peft(family):
         losses = [F.cross_entropy(logits, targets), model(**batch).loss]
         assert torch.allclose(*losses, atol=1e-5)
         for loss, optimizer in zip(losses, optimizers, strict=True):
-            loss.backward()
-            optimizer.step()
             optimizer.zero_grad()
+            loss.backward()
+        for i, pair in enumerate(pairs):
+            assert torch.allclose(method.A[i].grad, pair["A"].grad, atol=1e-5)
+            assert torch.allclose(method.B[i].grad, pair["B"].grad, atol=1e-5)
+        for optimizer in optimizers:
+            optimizer.step()
 
 
 def test_gpt2s_query_and_value_have_tensors_of_their_own():

@@ -1,33 +1,29 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from peft_cli.method.prefix import Prefix, Stack
+from peft_cli.data import Example
+from peft_cli.method.prefix import Prefix
 from tests.conftest import D_MODEL, EXAMPLES, LAYERS, examples_for, make_backbone
 
 
 def make(backbone, **options):
     torch.manual_seed(0)
-    defaults = {"length": 3, "bottleneck": 8, "init": "random", "text": None, "shift_positions": False, "lr": 1e-3}
+    defaults = {
+        "length": 3,
+        "bottleneck": 8,
+        "init": "random",
+        "text": None,
+        "place": "front",
+        "shift_positions": False,
+        "lr": 1e-3,
+    }
     return Prefix(backbone, **defaults | options)
 
 
 def logits(backbone, method):
     with torch.no_grad():
         return backbone.forward(method.inputs(backbone.batch(backbone.encode(examples_for(backbone)))))[0]
-
-
-def test_gpt2_medium_trains_25_744_896_and_stores_245_760():
-    # 24 layers, d_model 1,024, |P| = 5, bottleneck 512: section 4.3 of the paper
-    stack = Stack(5, (24, 2, 16, 64), d_model=1024, bottleneck=512)
-    assert sum(p.numel() for p in stack.parameters()) == 5 * 1024 + 1024 * 512 + 512 + 512 * 49152 + 49152 == 25_744_896
-    stack.fold()
-    assert sum(p.numel() for p in stack.parameters()) == 5 * 24 * 2 * 1024 == 245_760
-
-
-def test_bart_large_with_100_stores_7_373_000():
-    # encoder, decoder and cross-attention, 12 layers each, d_model 1,024: the paper's "2 %" of 406 M
-    stacks = [Stack(100, (12, 2, 16, 64), d_model=1024, bottleneck=None) for _ in range(3)]
-    assert sum(p.numel() for stack in stacks for p in stack.parameters()) == 7_372_800
 
 
 def test_every_kind_of_attention_has_a_stack_of_its_own(family, backbone):
@@ -96,3 +92,118 @@ def test_a_text_goes_with_init_text_only():
 def test_width_is_that_of_keys_and_values_not_of_d_model():
     assert make(make_backbone("t5"), bottleneck=None).stacks["encoder"].rows.shape == (3, LAYERS * 2 * 2 * 6)
     assert D_MODEL != 2 * 6
+
+
+# The infix
+
+
+def test_an_infix_is_a_prefix_where_the_source_is_the_separator():
+    examples = [Example("0", "", EXAMPLES[0].references), Example("1", "", EXAMPLES[1].references)]
+    outs = []
+    for place in ("front", "between"):
+        backbone = make_backbone("gpt2")
+        method = make(backbone, place=place, shift_positions=True)
+        with torch.no_grad():
+            outs.append(backbone.forward(method.inputs(backbone.batch(backbone.encode(examples))))[0])
+    assert torch.allclose(*outs, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("shift_positions", [True, False])
+def test_the_source_does_not_see_an_infix_and_the_rest_does(family, shift_positions):
+    plain, backbone = make_backbone(family), make_backbone(family)
+    batch = plain.batch(plain.encode(EXAMPLES))
+    method = make(backbone, place="between", shift_positions=shift_positions)
+    (_, untouched), (_, changed) = (last_hidden(b, m, batch) for b, m in ((plain, None), (backbone, method)))
+    same = torch.isclose(untouched, changed, atol=1e-5).all(-1)
+    mask = batch["attention_mask"].bool()
+    before = plain.source_mask(batch)
+    before &= before.cumsum(-1) <= before.sum(-1, keepdim=True) - len(plain.encoder.end)
+    assert torch.equal(same[mask], before[mask])
+
+
+def last_hidden(backbone, method, batch):
+    """What enters the output embedding: with its shape, [B, T, d_model]."""
+    seen, inputs = [], dict(method.inputs(batch) if method else batch)
+    backbone.model.get_output_embeddings().register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    inputs.pop("labels")
+    positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    with torch.no_grad():
+        backbone.model(**inputs, position_ids=positions, use_cache=False)
+    return seen[0].shape, seen[0]
+
+
+def test_an_infix_without_a_separator_is_refused():
+    backbone = make_backbone("gpt2")
+    backbone.encoder.end = []
+    with pytest.raises(ValueError, match="before its separator, and gpt2 has none here"):
+        make(backbone, place="between")
+
+
+# Against HF peft
+
+
+def hf_prefix(backbone, task, length=3, **options):
+    """The same in HF peft, and its one tensor."""
+    from peft import PrefixTuningConfig, get_peft_model
+
+    model = get_peft_model(backbone.model, PrefixTuningConfig(task_type=task, num_virtual_tokens=length, **options))
+    (rows,) = [p for p in model.parameters() if p.requires_grad]
+    return model, rows
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_without_mlp_three_steps_are_those_of_hf_peft(family):
+    ours, theirs = make_backbone(family), make_backbone(family)
+    method = make(ours, bottleneck=None, shift_positions=True)
+    model, rows = hf_prefix(theirs, "CAUSAL_LM")
+    rows.data.copy_(method.stacks["decoder"].rows.data)
+    batch = ours.batch(ours.encode(EXAMPLES))  # padded on the right, where HF peft is right too
+    optimizers = [torch.optim.AdamW(m.parameters(), lr=1e-2) for m in (method, model)]
+    for _ in range(3):
+        losses = [F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss]
+        assert torch.allclose(*losses, atol=1e-5)
+        for loss, optimizer in zip(losses, optimizers, strict=True):
+            optimizer.zero_grad()
+            loss.backward()
+        assert torch.allclose(method.stacks["decoder"].rows.grad, rows.grad, atol=1e-5)
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+@pytest.mark.parametrize("family", ["bart", "t5"])
+def test_hf_peft_has_no_prefix_in_the_encoder_and_this_has_the_formulas(family):
+    plain, ours, theirs = (make_backbone(family) for _ in range(3))
+    batch = plain.batch(plain.encode(EXAMPLES[:1]))
+    heads, d_head = plain.heads()
+    sizes = {"token_dim": heads * d_head, "num_layers": LAYERS, "num_attention_heads": heads}
+    hf_prefix(theirs, "SEQ_2_SEQ_LM", **sizes)
+    method = make(ours, bottleneck=None)
+    method.inputs(batch)
+    ids = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        untouched, changed, hf = (b.model.get_encoder()(**ids).last_hidden_state for b in (plain, ours, theirs))
+    assert torch.equal(hf, untouched) and not torch.allclose(changed, untouched, atol=1e-3)
+    assert torch.allclose(*first_attention(ours, method, ids), atol=1e-5)
+
+
+def first_attention(backbone, method, ids):
+    """What the encoder's first attention module hands on, and softmax(q [P_k; K]) [P_v; V] by hand."""
+    seen = {}
+    for part in ("query", "key", "value", "attention_output"):
+        module = backbone.linears(part)[0].module  # the encoder's come first
+        module.register_forward_hook(lambda m, args, out, part=part: seen.update({part: (args[0], out)}))
+    biases = []
+    with torch.no_grad():
+        if backbone.config.model_type == "t5":
+            layer = backbone.attentions()["encoder"][0].module
+            n = ids["input_ids"].shape[1]
+            biases.append(F.pad(layer.compute_bias(n, n), (3, 0)))
+        backbone.model.get_encoder()(**ids)
+    heads, d_head = backbone.heads()
+    q, k, v = (seen[p][1].unflatten(-1, (heads, d_head)).transpose(1, 2) for p in ("query", "key", "value"))
+    prefix = method.now["encoder"][0].detach().unsqueeze(1)  # [2, 1, heads, P, d_head]
+    k, v = (torch.cat([prefix[i], states], 2) for i, states in enumerate((k, v)))
+    scale = 1.0 if biases else d_head**-0.5
+    scores = scale * q @ k.transpose(-1, -2) + sum(biases)
+    return seen["attention_output"][0], (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)

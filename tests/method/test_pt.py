@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from peft_cli.method.pt import PT
 from tests.conftest import D_MODEL, examples_for, make_backbone
@@ -39,7 +40,7 @@ def test_a_text_goes_with_init_text_only(init, text):
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
-def test_loss_and_gradient_are_those_of_hf_peft(family):
+def test_three_steps_are_those_of_hf_peft(family):
     from peft import PromptTuningConfig, get_peft_model
 
     ours, theirs = make_backbone(family), make_backbone(family)
@@ -48,8 +49,54 @@ def test_loss_and_gradient_are_those_of_hf_peft(family):
     (embedding,) = [p for p in model.parameters() if p.requires_grad]
     embedding.data.copy_(method.prompt.data)
     batch = ours.batch(ours.encode(examples_for(ours)))  # padded on the right, where HF peft is right too
-    logits, targets = ours.forward(method.inputs(batch))
-    loss = torch.nn.functional.cross_entropy(logits, targets)
-    expected = model(**batch).loss
+    optimizers = [torch.optim.AdamW([p], lr=1e-2) for p in (method.prompt, embedding)]
+    for _ in range(3):
+        losses = [F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss]
+        assert torch.allclose(*losses, atol=1e-5)
+        for loss, optimizer in zip(losses, optimizers, strict=True):
+            optimizer.zero_grad()
+            loss.backward()
+        assert torch.allclose(method.prompt.grad, embedding.grad, atol=1e-5)
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def test_hf_peft_is_wrong_on_gpt2_padded_on_the_left_and_this_is_not():
+    """The formula is [P; X] of one row, without padding, straight through the model."""
+    from peft import PromptTuningConfig, get_peft_model
+
+    ours, theirs = make_backbone("gpt2"), make_backbone("gpt2")
+    method = make(ours)
+    rows = ours.encode(examples_for(ours))
+    with torch.no_grad():
+        formula = [
+            ours.model(inputs_embeds=torch.cat([method.prompt, ours.embedding(torch.tensor(row.source))])[None])
+            for row in rows
+        ]
+    expected = torch.stack([out.logits[0, -1] for out in formula])
+    batch = ours.batch(rows, training=False)
+    options = {"max_new_tokens": 1, "return_dict_in_generate": True, "output_logits": True, "num_beams": 1}
+    assert torch.allclose(ours.generate(method.inputs(batch), **options).logits[0], expected, atol=1e-5)
+    model = get_peft_model(theirs.model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4))
+    next(p for p in model.parameters() if p.requires_grad).data.copy_(method.prompt.data)
+    with torch.no_grad():
+        last = model(**batch).logits[:, -1]
+    is_right = torch.isclose(last, expected, atol=1e-3).all(-1)
+    longest = max(len(row.source) for row in rows)
+    assert is_right.tolist() == [len(row.source) == longest for row in rows]  # right where nothing is padded
+
+
+def test_hf_peft_has_rows_on_t5_that_never_train_and_this_has_none():
+    from peft import PromptTuningConfig, get_peft_model
+
+    ours, theirs = make_backbone("t5"), make_backbone("t5")
+    method = make(ours)
+    model = get_peft_model(theirs.model, PromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4))
+    (embedding,) = [p for p in model.parameters() if p.requires_grad]
+    assert embedding.shape == (8, D_MODEL) and method.prompt.shape == (4, D_MODEL)
+    embedding.data[:4] = method.prompt.data
+    batch = ours.batch(ours.encode(examples_for(ours)))
+    loss, expected = F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss
     loss.backward(), expected.backward()
-    assert torch.allclose(loss, expected, atol=1e-5) and torch.allclose(method.prompt.grad, embedding.grad, atol=1e-5)
+    assert torch.allclose(loss, expected, atol=1e-5)
+    assert torch.allclose(embedding.grad[:4], method.prompt.grad, atol=1e-5) and not embedding.grad[4:].any()

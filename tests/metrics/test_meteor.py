@@ -24,13 +24,12 @@ def test_meteor_equals_the_e2e_challenges(golden, texts):
 
 
 @needs_java
-@pytest.mark.parametrize("protocol", ["webnlg2017", "dart"])
-def test_meteor_equals_the_official_scripts(golden, texts, protocol):
-    meteor = score(["meteor"], *texts, protocol).values["meteor"]
-    assert meteor / 100 == pytest.approx(golden[protocol]["official"]["METEOR"], abs=1e-9)
+def test_meteor_equals_webnlgs_own_script(golden, texts):
+    meteor = score(["meteor"], *texts, "webnlg2017").values["meteor"]
+    assert meteor / 100 == pytest.approx(golden["webnlg2017"]["official"]["METEOR"], abs=1e-9)
 
 
-def test_the_lora_protocol_gives_meteor_darts_words_here(golden, texts):
+def test_the_protocols_of_dart_and_lora_give_meteor_the_same_words_here(golden, texts):
     rules = [load(name) for name in ("dart", "lora_geneval")]
     first, second = (prepare(*texts, rule) for rule in rules)
     hyps = [

@@ -15,8 +15,8 @@ from peft_cli.report.formats.latex import escaped
 
 NASTY = "50 % of A_B & C#1 {x} $y$ ~ ^ \\ | <b> \u00b1 3 \u2248 \u00b7 \u00e9 \u4e2d `a_b|c`"
 PNG = b"\x89PNG\r\n"
-GRID = Grid(["method", "bleu"], [[Cell("pt"), Cell("9.5", 9.5)], [Cell("a|b"), Cell("10.2", 10.2, True)], [Cell("ft"), Cell("-")]],
-            "a caption", [NASTY])  # fmt: skip
+ROWS = [[Cell("pt"), Cell("9.5", 9.5)], [Cell("a|b"), Cell("10.2", 10.2, True)], [Cell("ft"), Cell("-")]]
+GRID = Grid(["method", "bleu"], ROWS, "a caption", [NASTY])
 SECTION = Section(NASTY, [GRID], ["a note"], [])
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 LATEX = next(filter(None, map(shutil.which, ("pdflatex", "tectonic"))), None)
@@ -51,7 +51,7 @@ def test_every_format_writes_whatever_stands_in_a_cell(name):
 
 def test_markdown_escapes_what_ends_a_cell_and_makes_significance_bold():
     text = written("markdown", [SECTION], [])
-    assert "| a\\|b    | **10.2** |" in text and "### a caption" in text
+    assert re.search(r"^\| a\\\|b +\| \*\*10\.2\*\* \|$", text, re.MULTILINE) and "### a caption" in text
 
 
 def test_the_terminal_marks_significance_and_cuts_nothing():
@@ -91,7 +91,8 @@ def test_rows_are_ordered_by_number_and_absent_ones_come_last():
         f"const document = {{ addEventListener() {{}} }};\n{SCRIPT}\n"
         f"const rows = {rows}.map(([name, value]) => ({{ cells: [{{ dataset: {{}}, textContent: name }},"
         " { dataset: value === null ? {} : { value }, textContent: '' }] }));\n"
-        "const order = (i, way) => rows.slice().sort((a, b) => compare(a, b, i, way)).map(r => r.cells[0].textContent);\n"
+        "const order = (i, way) =>"
+        " rows.slice().sort((a, b) => compare(a, b, i, way)).map(r => r.cells[0].textContent);\n"
         "console.log(JSON.stringify([order(1, 1), order(1, -1), order(0, 1)]));"
     )
     done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ def out(tmp_path_factory):
 
 
 def test_the_report_is_the_one_that_was_read_and_kept(out):
-    """`python -m peft_cli.report tests/report/golden/runs --out <folder>` made report.md; its numbers are of real runs."""
+    """`python -m peft_cli.report tests/report/golden/runs --out <folder>` made report.md of real runs."""
     assert (out / "report.md").read_text(encoding="utf-8") == (GOLDEN / "report.md").read_text(encoding="utf-8")
 
 

@@ -81,8 +81,9 @@ def test_data_sets_have_test_sets_of_their_own(pivot):
 
 
 @pytest.mark.parametrize(
-    ("changes", "key"), [({"config__method__lr": 7}, "method.lr"), ({"shots": 200}, "shots"), ({"run__backbone": "gpt2"}, "backbone")]
-)  # fmt: skip
+    ("changes", "key"),
+    [({"config__method__lr": 7}, "method.lr"), ({"shots": 200}, "shots"), ({"run__backbone": "gpt2"}, "backbone")],
+)
 def test_a_cell_never_pools_what_differs_in_more_than_seeds(pivot, changes, key):
     code, error = pivot([make_result(seed=0), make_result(seed=1, **changes)], "--rows", "method", "--metric", "bleu")
     assert code == 2 and f"would mix runs with {key}=" in error and f"or make {key} a row or a column" in error

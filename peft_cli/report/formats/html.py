@@ -74,9 +74,8 @@ def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
         shown = image(figure)
         is_shown = len(shown) <= room
         room -= len(shown) if is_shown else 0
-        page = page.replace(
-            place(figure), shown if is_shown else f"<p>left out of this page of 2 MB: {escape(figure.name)}</p>"
-        )
+        instead = f"<p>{escape(figure.name)} is left out: a page has at most 2 MB</p>"
+        page = page.replace(place(figure), shown if is_shown else instead)
     return page
 
 

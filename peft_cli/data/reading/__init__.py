@@ -1,0 +1,1 @@
+"""What loaders share: rows of files, files or the hub, splits, triples, and two objects that become rows."""
