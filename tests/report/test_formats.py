@@ -122,12 +122,18 @@ def test_latex_tables_are_booktabs_and_balanced():
         assert text.count(f"\\{rule}") == 1
     opened, closed = (re.findall(rf"\\{word}\{{(\w+)\}}", text) for word in ("begin", "end"))
     assert sorted(opened) == sorted(closed)
-    assert all(line.count(" & ") == 1 for line in text.splitlines() if line.endswith(r"\\"))
+    lines = [line for line in text.splitlines() if line.endswith(r"\tabularnewline")]
+    assert [line.count(" & ") for line in lines] == [1] * 4
     depth = 0
     for brace in re.findall(r"(?<!\\)[{}]", text.replace("\\\\", "")):
         depth += 1 if brace == "{" else -1
         assert depth >= 0
     assert depth == 0
+
+
+def test_a_long_table_is_cut_into_pages():
+    text = written("latex", [Section("s", [Grid(["a", "b"], [cells(["x", i]) for i in range(90)], "long")])], [])
+    assert text.count(r"\toprule") == 3 and text.count("(continued)") == 2 and text.count(r"\tabularnewline") == 93
 
 
 @pytest.mark.skipif(LATEX is None, reason="no pdflatex or tectonic is installed to compile the document")

@@ -35,7 +35,7 @@ def drawn(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[Section]:
     tables = [table for group in there[:MOST_PLACES] for table in group]
     for kind in kinds():
         for name, caption, picture in import_module(f"peft_cli.report.figures.{kind}").draw(tables, metrics):
-            plain = f"{kind}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name).strip('-')}"
+            plain = f"{kind}-{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')}"
             taken[plain] = taken.get(plain, 0) + 1
             figures.append(saved(plain if taken[plain] == 1 else f"{plain}-{taken[plain]}", caption, picture))
     notes = [f"of {len(there)} pairs of data and backbone the first {MOST_PLACES}; choose others with --where"]

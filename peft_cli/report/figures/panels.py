@@ -14,11 +14,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from peft_cli.report.figures.places import Point
 from peft_cli.report.figures.style import FONT, GREY, Look
 
-WIDTH, HEIGHT = 2.1, 1.8  # of a panel, in inches
-LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.15, 0.3, 0.5  # around a panel
+WIDTH, HEIGHT = 1.85, 1.6  # of a panel, in inches
+LEFT, RIGHT, TOP, BOTTOM = 0.5, 0.12, 0.3, 0.45  # around a panel
 LETTER, LINE = 0.068, 0.17  # of text, in inches
 NICE = (1, 2, 5, 10)  # steps between labels, times a power of ten
-LEGEND_MARK, WIDEST_LABEL = 0.45, 30  # inches; characters
+LEGEND_MARK, WIDEST_LABEL, WIDEST_TITLE = 0.45, 30, 34  # inches; characters; characters
 
 
 def panels(
@@ -49,7 +49,7 @@ def panel(figure: Figure, row: int, column: int, title: str) -> Axes:
     left = LEFT + column * (LEFT + WIDTH + RIGHT)
     top = height - TOP - row * (TOP + HEIGHT + BOTTOM)
     axes = figure.add_axes((left / width, (top - HEIGHT) / height, WIDTH / width, HEIGHT / height))
-    axes.set_title(fill(title, 38), fontsize=8)
+    axes.set_title(fill(title, WIDEST_TITLE), fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)

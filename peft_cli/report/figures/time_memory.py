@@ -22,7 +22,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
         for metric in place.metrics(metrics):
             found = list(cases(place, metric))
             if found:
-                figure, axes = panels([title for title, _, _ in found], place.looks, across=2)
+                figure, axes = panels([title for title, _, _ in found], place.looks, across=2 if len(found) <= 6 else 4)
                 for one, (_, measure, group) in zip(axes, found, strict=True):
                     fill(one, place, group, measure, metric)
                 text = f"{titled(metric)} against the time of a step and peak memory, {place.title}: means over seeds"

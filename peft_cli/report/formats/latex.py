@@ -9,6 +9,7 @@ from peft_cli.report.document import Cell, Grid, Section
 from peft_cli.report.runs import Run
 
 SUFFIX = ".tex"
+ROWS_OF_A_PAGE = 40
 TELLS = "a LaTeX document"
 HEAD = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
@@ -45,33 +46,39 @@ def parts(section: Section) -> Iterator[str]:
     """Heading, tables, notes, figures."""
     yield f"\\section*{{{escaped(section.title)}}}"
     for grid in section.grids:
-        yield table(grid)
+        yield from tables(grid)
         yield listed(grid.notes)
     yield listed(section.notes)
     for figure in section.figures:
-        yield "\n\\begin{center}\n\\fitting{\\includegraphics{figures/" + figure.name + ".pdf}}\n"
+        yield f"\n\\begin{{center}}\n\\fitting{{\\includegraphics{{figures/{figure.name}.pdf}}}}\n"
         yield f"\\smallskip\\small {escaped(figure.caption)}\n\\end{{center}}\n"
 
 
-def table(grid: Grid) -> str:
-    """A booktabs table under its caption."""
-    lines = [" & ".join(map(text, row)) + r" \\" for row in grid.rows]
-    columns = "l" + "r" * (len(grid.columns) - 1)
-    caption = f"\\textbf{{{escaped(grid.caption)}}}\\par\\smallskip\n" if grid.caption else ""
+def tables(grid: Grid) -> Iterator[str]:
+    """A grid as tables that fit a page, under its caption."""
+    for start in range(0, len(grid.rows), ROWS_OF_A_PAGE):
+        caption = f"{grid.caption}{' (continued)' if start else ''}" if grid.caption else ""
+        yield table(grid.columns, grid.rows[start : start + ROWS_OF_A_PAGE], caption)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
+    """A booktabs table; rows end with a command that takes no argument, whatever the next cell begins with."""
+    title = f"\\textbf{{{escaped(caption)}}}\\par\\smallskip\n" if caption else ""
+    lines = [
+        " & ".join(cells) + r" \tabularnewline" for cells in [map(escaped, columns), *(map(text, row) for row in rows)]
+    ]
+    layout = "l" + "r" * (len(columns) - 1)
     return "\n".join([
-        f"\\begin{{center}}\n{caption}\\fitting{{\\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(map(escaped, grid.columns)) + r" \\",
-        r"\midrule",
-        *lines,
-        r"\bottomrule",
+        f"\\begin{{center}}\n{title}\\fitting{{\\begin{{tabular}}{{{layout}}}",
+        r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule",
         r"\end{tabular}}" + "\n\\end{center}",
     ])  # fmt: skip
 
 
 def text(cell: Cell) -> str:
-    """What stands in a cell."""
-    return f"\\textbf{{{escaped(cell.text)}}}" if cell.is_bold else escaped(cell.text)
+    """What stands in a cell, with a minus that is no hyphen."""
+    words = re.sub(r"(?<!\w)-(?=\d)", "$-$", escaped(cell.text))
+    return f"\\textbf{{{words}}}" if cell.is_bold else words
 
 
 def escaped(words: str) -> str:
@@ -86,5 +93,5 @@ def listed(notes: Sequence[str]) -> str:
     """A list in small print; long words may break anywhere."""
     if not notes:
         return ""
-    items = "\n".join(f"\\item {escaped(note)}" for note in notes)
+    items = "\n".join(f"\\item {{}}{escaped(note)}" for note in notes)
     return f"{{\\footnotesize\\sloppy\n\\begin{{itemize}}\\setlength{{\\itemsep}}{{0pt}}\n{items}\n\\end{{itemize}}}}"
