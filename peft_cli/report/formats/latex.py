@@ -64,15 +64,13 @@ def tables(grid: Grid) -> Iterator[str]:
 def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
     """A booktabs table; rows end with a command that takes no argument, whatever the next cell begins with."""
     title = f"\\textbf{{{escaped(caption)}}}\\par\\smallskip\n" if caption else ""
-    lines = [
-        " & ".join(cells) + r" \tabularnewline" for cells in [map(escaped, columns), *(map(text, row) for row in rows)]
-    ]
+    head, *lines = (
+        " & ".join(texts) + r" \tabularnewline" for texts in [map(escaped, columns), *(map(text, row) for row in rows)]
+    )
     layout = "l" + "r" * (len(columns) - 1)
-    return "\n".join([
-        f"\\begin{{center}}\n{title}\\fitting{{\\begin{{tabular}}{{{layout}}}",
-        r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule",
-        r"\end{tabular}}" + "\n\\end{center}",
-    ])  # fmt: skip
+    body = "\n".join([r"\toprule", head, r"\midrule", *lines, r"\bottomrule"])
+    tabular = f"\\begin{{tabular}}{{{layout}}}\n{body}\n\\end{{tabular}}"
+    return f"\\begin{{center}}\n{title}\\fitting{{{tabular}}}\n\\end{{center}}"
 
 
 def text(cell: Cell) -> str:
