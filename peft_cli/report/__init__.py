@@ -52,14 +52,15 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         metavar="FOLDER",
         help="folders of runs (default: runs)",
     )
-    add_choices(parser)
+    add_table(parser)
+    add_full(parser)
     add_files(parser)
     return parser.parse_args(arguments)
 
 
-def add_choices(parser: ArgumentParser) -> None:
-    """The options that say what is shown."""
-    group = parser.add_argument_group("what is shown")
+def add_table(parser: ArgumentParser) -> None:
+    """The options that choose runs and make a table of one's own."""
+    group = parser.add_argument_group("which runs and scores")
     group.add_argument(
         "--where",
         nargs="+",
@@ -68,43 +69,28 @@ def add_choices(parser: ArgumentParser) -> None:
         help="only runs with these values, such as data=mini shots=10,50 method.lr=0.3",
     )
     for name in ("rows", "columns"):
-        group.add_argument(
-            f"--{name}",
-            type=listed,
-            default=[],
-            metavar="KEY",
-            help=f"one table with these {name}: method, backbone, data, shots, seed or any key of a run, with commas",
-        )
+        text = f"one table with these {name}: method, backbone, data, shots, seed or any key of a run, with commas"
+        group.add_argument(f"--{name}", type=listed, default=[], metavar="KEY", help=text)
     group.add_argument("--metric", type=listed, default=[], help="only these metrics, with commas (default: all)")
-    group.add_argument(
-        "--baseline",
-        default="pt",
-        metavar="METHOD",
-        help="what --full compares each method with, on the same draws and seeds (default: pt)",
-    )
-    group.add_argument(
-        "--resamples",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="of the test examples, for the second opinion of --full; 0 leaves it out (default: 1000)",
-    )
-    group.add_argument(
-        "--paper",
-        type=listed,
-        default=[],
-        metavar="NAME",
-        help="the papers' tables beside ours, with commas; all lists them",
-    )
-    group.add_argument(
-        "--reproduce", type=listed, default=[], metavar="NAME", help="print the commands that repeat a paper's table"
-    )
-    group.add_argument(
-        "--full", action="store_true", help="comparisons, costs, figures and the papers' numbers beside ours too"
-    )
-    group.add_argument(
-        "--no-figures", action="store_true", help="--full without its figures, which take most of its time"
-    )
+
+
+def add_full(parser: ArgumentParser) -> None:
+    """The options of the whole report and of the papers' tables."""
+    group = parser.add_argument_group("the whole report")
+    flags = {
+        "--full": "comparisons, costs, figures and the papers' numbers beside ours too",
+        "--no-figures": "--full without figures, which take most of its time",
+    }
+    for flag, text in flags.items():
+        group.add_argument(flag, action="store_true", help=text)
+    text = "what each method is compared with, on the same draws and seeds (default: pt)"
+    group.add_argument("--baseline", default="pt", metavar="METHOD", help=text)
+    text = "resamples of the test examples for the second opinion; 0 leaves it out (default: 1000)"
+    group.add_argument("--resamples", type=int, default=1000, metavar="N", help=text)
+    text = "tables of papers, every number beside ours, with commas; all shows all"
+    group.add_argument("--paper", type=listed, default=[], metavar="NAME", help=text)
+    text = "print the commands that repeat a paper's table, with commas"
+    group.add_argument("--reproduce", type=listed, default=[], metavar="NAME", help=text)
 
 
 def add_files(parser: ArgumentParser) -> None:
