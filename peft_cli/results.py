@@ -18,6 +18,7 @@ from peft_cli.data import Example
 
 CANNOT_CHANGE_A_RESULT = ("runs", "wandb", "data.root", "backbone.device")
 UNTOUCHED = "untouched"  # in place of a method with shots=0
+SEEDS = ("seed", "data_seed")
 UNUSED_WITHOUT_SHOTS = ("method", "train", "seed", "data_seed", "draw", "validation")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from peft_cli.report.runs import SEEDS, Run, as_typed, field, under
+from peft_cli.report.runs import Run, as_typed, field, under
 from peft_cli.report.tables import differing
+from peft_cli.results import SEEDS
 
 SAME_TEST = ("test_limit", "data.sha256.test", "scored.protocol")  # alike in all runs of a data set, as decoding is
 DECODING, SIGNATURES = "decode.", "signatures."

@@ -14,10 +14,9 @@ from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple, NoReturn
 
-from peft_cli.results import CANNOT_CHANGE_A_RESULT, UNUSED_WITHOUT_SHOTS
+from peft_cli.results import CANNOT_CHANGE_A_RESULT, SEEDS, UNUSED_WITHOUT_SHOTS
 
 FINISHED, FAILED, INTERRUPTED = "result.json", "error.json", "log.jsonl"  # the first of these tells a folder's state
-SEEDS = ("seed", "data_seed")
 SAME_IN_A_TABLE = ("shots", "test_limit", "protocol", "more_metrics")  # the last two: facts tell what was scored
 MACHINE = ("environment.device", "environment.threads")
 MORE_THAT_IS_READ = (

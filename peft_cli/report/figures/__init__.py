@@ -52,5 +52,5 @@ def saved(name: str, caption: str, picture: Picture) -> Figure:
     with rc_context({"pdf.fonttype": 42}):
         picture.savefig(pdf, format="pdf", metadata={"CreationDate": None})
         picture.savefig(png, format="png", dpi=DOTS_PER_INCH)
-    Image.open(png).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE).save(small, format="png", optimize=True)
+    Image.open(png).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
     return Figure(name, caption, pdf.getvalue(), small.getvalue())
