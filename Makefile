@@ -6,7 +6,7 @@ RUNS ?= runs
 REPORT ?= report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench report paper
+.PHONY: help setup demo test slurm slurmdbd faults check bench report paper
 
 help: ## lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,15 @@ demo: setup ## compares four methods on the embedded model and data, in about a 
 
 test: setup ## runs the tests
 	$(BIN)/python -m pytest
+
+slurm: setup ## tests the launcher for Slurm on a real one on this machine, which it installs (root, Debian)
+	$(BIN)/python -m pytest -m slurm
+
+slurmdbd: setup ## the same with Slurm's accounting: slurmdbd and MariaDB
+	PEFT_CLI_ACCOUNTING=1 $(BIN)/python -m pytest -m slurm
+
+faults: setup ## kills a sweep of 30 runs at random, and fills its disk (root)
+	$(BIN)/python -m pytest -m faults
 
 check: setup ## checks style and format
 	$(BIN)/ruff check .

@@ -179,8 +179,31 @@ def accept_experiment(override: str, names: list[str]) -> tuple[str, str]:
         raise ValueError(f"{override} is not possible: one experiment runs at a time")
     check_option("experiment", name)
     node = OmegaConf.load(folder("experiments") / f"{name}.yaml")
+    node.pop("settings", None)  # `settings` reads them for each run
     ConfigStore.instance().store(group="experiment", name=name, node=node, package="_global_")
     return f"+experiment={name}", f"+experiment={name}"
+
+
+def settings(experiment: str, choices: Mapping[str, str], overrides: Iterable[str]) -> list[str]:
+    """Return the overrides that an experiment has for some choices of options, but for keys that are overridden.
+
+    They stand in its file as `settings: {"method=pt": {method.lr: 0.3}}`; several choices have a comma between them.
+    Raises ValueError for a choice that cannot be.
+    """
+    from omegaconf import OmegaConf
+
+    path = folder("experiments") / f"{experiment}.yaml"
+    overridden = {override.partition("=")[0] for override in overrides}
+    found: dict[str, str] = {}
+    for condition, values in OmegaConf.to_container(OmegaConf.load(path)).get("settings", {}).items():
+        wanted = dict(choice.strip().partition("=")[::2] for choice in condition.split(","))
+        for group, option in wanted.items():
+            if group not in groups():
+                raise ValueError(f"{path}: settings has {condition}; {listed('there are', group, groups())}")
+            check_option(group, option)
+        if all(choices[group] == option for group, option in wanted.items()):
+            found |= {key: f"{key}={spelled(value)}" for key, value in values.items() if key not in overridden}
+    return list(found.values())
 
 
 # What there is
@@ -223,7 +246,7 @@ def check_key(key: str, base: DictConfig) -> None:
         raise ValueError(f"there is no key {head}; {listed('there are', head, heads)}")
     if bool(tail) != (head in groups()):
         raise ValueError(f"there is no value {key}; {head} is {'a single value' if tail else 'a group of them'}")
-    if tail and tail not in base[head]:
+    if tail and tail not in list(base[head]):  # `in` passes over a value that is missing
         names = [name for name in base[head] if not name.startswith("_")]
         choice = f"{head}={base.hydra.runtime.choices[head]}"
         raise ValueError(f"{choice} has no key {tail}; {listed('it has', tail, names)}")

@@ -12,24 +12,21 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from peft_cli.check import (
-    HYDRAS_OWN,
     PACKAGE,
-    accept,
-    check_content,
-    check_experiment,
-    check_keys,
     config_text,
-    folder,
     groups,
     listed,
     options,
     unreadable,
 )
+from peft_cli.compose import compose, hydra_loader
+from peft_cli.stop import Stopped
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -54,18 +51,23 @@ More
   eval "$(peft-run --shell-completion install=bash)"    switches tab completion on (or zsh, fish)"""
 
 
+Request = Callable[[dict], None]
+Task = Callable[["DictConfig", dict[str, str], list[str]], None]  # configuration, option of each group, overrides
+
+
 class Failure(NamedTuple):
-    """Why a run failed, in one line, and whether its request was wrong or something broke."""
+    """Why a run failed, in one line, whether its request was wrong or something broke, and what it printed."""
 
     reason: str
     is_wrong_request: bool
+    log: str | None = None
 
 
-def command(task: Callable[[DictConfig, dict[str, str]], None]) -> Callable[[], None]:
+def command(task: Task, request: Request = lambda config: None) -> Callable[[], None]:
     """Return the console entry point that composes configurations and runs a task with each.
 
-    The task takes the configuration and the chosen option of each group. The entry point exits with 1 for
-    a run that failed, 2 for a request that cannot be met, 130 after Ctrl-C.
+    `request` raises ValueError for a configuration that the task cannot do; a plan of a sweep asks it.
+    The entry point exits with 1 for a run that failed, 2 for a request that cannot be met, 130 after Ctrl-C.
     """
 
     def main() -> None:
@@ -74,13 +76,13 @@ def command(task: Callable[[DictConfig, dict[str, str]], None]) -> Callable[[], 
             print(page())
         elif "--version" in arguments:
             print(version())
-        elif code := guarded(task, arguments):
+        elif code := guarded(Attempt(task, request), arguments):
             sys.exit(code)
 
     return main
 
 
-def guarded(task: Callable, arguments: list[str]) -> int:
+def guarded(attempt: Attempt, arguments: list[str]) -> int:
     """Return the exit code; what is wrong before a task starts becomes one sentence on stderr."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -88,13 +90,16 @@ def guarded(task: Callable, arguments: list[str]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints and exits by itself
     try:
-        return start(task, parse(arguments))
+        return start(attempt, parse(arguments))
     except (ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError) as error:
         print(f"peft-run: {sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("peft-run: stopped by Ctrl-C", file=sys.stderr)
         return 130
+    except Stopped as stop:
+        print(f"peft-run: {stop}", file=sys.stderr)
+        return 128 + stop.number
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -112,35 +117,22 @@ def parse(arguments: list[str]) -> Namespace:
             refuse(f"--{name.replace('_', '-')} is not possible here")
     if sum(map(bool, (flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion))) > 1:
         refuse("only one of --run, --multirun, --cfg, --info and --shell-completion is possible at a time")
-    is_sweep = any(re.match(r"\+*experiment=|hydra\.mode=MULTIRUN$", override) for override in flags.overrides)
+    sweeping = r"\+*experiment=|hydra\.mode=MULTIRUN$|plan=(?!false$)"
+    is_sweep = any(re.match(sweeping, override) for override in flags.overrides)
     flags.multirun = flags.multirun or is_sweep
     return flags
 
 
-def start(task: Callable, flags: Namespace) -> int:
+def start(attempt: Attempt, flags: Namespace) -> int:
     """Do what the flags ask for and return the exit code."""
-    from hydra import version as hydra_version
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.hydra import Hydra
-    from hydra._internal.utils import create_config_search_path
-    from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
 
-    hydra_version.setbase("1.3")
-    loader = ConfigLoaderImpl(create_config_search_path(f"file://{folder('conf')}"))
-    ConfigStore.instance().repo.pop("experiment", None)
-    for name in options("experiment"):  # names for tab completion; `accept` reads the file that is asked for
-        ConfigStore.instance().store(group="experiment", name=name, node={})
-    GlobalHydra.instance().clear()
-    hydra = Hydra("peft-run", loader)
-    GlobalHydra.instance().initialize(hydra)
-    try:
+    with hydra_loader() as loader:
+        hydra = GlobalHydra.instance().hydra
         if flags.cfg or flags.info or flags.hydra_help or flags.shell_completion:
             return show(hydra, flags)
         loader.load_configuration = partial(compose, loader.load_configuration, True)
-        return run(task, hydra, flags)
-    finally:
-        GlobalHydra.instance().clear()
+        return run(attempt, hydra, flags)
 
 
 def show(hydra: Hydra, flags: Namespace) -> int:
@@ -163,38 +155,53 @@ def show(hydra: Hydra, flags: Namespace) -> int:
     return 0
 
 
-def run(task: Callable, hydra: Hydra, flags: Namespace) -> int:
+def run(attempt: Attempt, hydra: Hydra, flags: Namespace) -> int:
     """Run a task once or, in a sweep, for each run; list what failed, and return the exit code."""
     if not flags.multirun:
-        failure = hydra.run("config", partial(attempt, task), flags.overrides).return_value
+        failure = hydra.run("config", attempt, flags.overrides).return_value
         if failure and failure.is_wrong_request:
             print(f"peft-run: {failure.reason}", file=sys.stderr)
         return exit_code([failure])
-    batches = hydra.multirun("config", partial(attempt, task), [*flags.overrides, "hydra.mode=MULTIRUN"])
+    batches = hydra.multirun("config", attempt, [*flags.overrides, "hydra.mode=MULTIRUN"])
     jobs = [job for batch in batches for job in batch]
     failed = [job for job in jobs if job.return_value]
     if failed:
         print(f"{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
     for job in failed:
-        print(f"  {repeat(job.overrides)}\n    {job.return_value.reason}", file=sys.stderr)
+        log = f"\n    printed: {job.return_value.log}" if job.return_value.log else ""
+        print(f"  {repeat(job.overrides)}\n    {job.return_value.reason}{log}", file=sys.stderr)
     return exit_code([job.return_value for job in jobs])
 
 
-def attempt(task: Callable, cfg: DictConfig) -> Failure | None:
-    """Run a task and return how it failed, if it did; unless the request was wrong, the traceback is printed."""
-    import traceback
+@dataclass(frozen=True)
+class Attempt:
+    """A task as Hydra's launchers call it: returns how it failed, if it did."""
 
-    from hydra.core.hydra_config import HydraConfig
+    task: Task
+    request: Request
 
-    choices = HydraConfig.get().runtime.choices
-    try:
-        task(cfg, {group: choices[group] for group in groups()})
-    except (Exception, SystemExit) as error:  # one run of a sweep does not end the others
-        if is_wrong_request(error):
-            return Failure(sentence(error), True)
-        traceback.print_exception(error)
-        return Failure(f"{type(error).__name__}: {sentence(error)}", False)
-    return None
+    def __call__(self, cfg: DictConfig) -> Failure | None:
+        """Run the task; unless the request was wrong, the traceback is printed."""
+        import traceback
+
+        from hydra.core.hydra_config import HydraConfig
+
+        hydra = HydraConfig.get()
+        try:
+            self.task(cfg, {group: hydra.runtime.choices[group] for group in groups()}, list(hydra.overrides.task))
+        except (Exception, SystemExit) as error:  # one run of a sweep does not end the others
+            failure = failure_of(error)
+            if not failure.is_wrong_request:
+                traceback.print_exception(error)
+            return failure
+        return None
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return how an exception is told."""
+    if is_wrong_request(error):
+        return Failure(sentence(error), True)
+    return Failure(": ".join(filter(None, [type(error).__name__, sentence(error)])), False)
 
 
 def is_wrong_request(error: BaseException) -> bool:
@@ -219,29 +226,6 @@ def repeat(overrides: list[str]) -> str:
     import shlex
 
     return shlex.join(["peft-run", *overrides])
-
-
-def compose(plain: Callable, runs: bool, *, config_name: str, overrides: list[str], run_mode: Any, **rest: Any) -> Any:
-    """Return Hydra's composition (`plain`), after a check of each override and of the whole.
-
-    A sweep is composed from the first value of each key here and from each combination later: so keys of a
-    method can be set in a sweep that has not got the default method.
-    """
-    from hydra.types import RunMode
-
-    is_sweep = run_mode is RunMode.MULTIRUN
-    accepted = [accept(override, is_sweep) for override in overrides]
-    firsts = [first for _, first in accepted]
-    try:
-        cfg = plain(config_name=config_name, overrides=firsts, run_mode=run_mode, **rest)
-    except Exception:
-        check_keys(firsts, plain)
-        raise
-    if "experiment" in cfg.hydra.runtime.choices:
-        check_experiment(cfg, plain)
-    cfg.hydra.overrides.task = [line for line, _ in accepted if not re.match(HYDRAS_OWN, line)]
-    check_content(cfg, is_complete=runs and not is_sweep)
-    return cfg
 
 
 def sentence(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
@@ -31,6 +32,8 @@ class Meter:
         self.exact = {"flops_per_step": None, "saved_for_backward_bytes": None, "tokens_per_step": None}
         self.memory = PeakMemory(backbone.model.device)
         self.energy_before = energy(backbone.model.device)
+        self.start, self.seconds_before = time.perf_counter(), 0.0
+        self.earlier: dict[str, float] = {}  # what processes that were killed have used
 
     def measure_step(self, examples: Sequence[Example], recipe: Recipe) -> None:
         """The operations of a step (forward and backward) on the first examples, and the bytes it saves in between.
@@ -64,7 +67,7 @@ class Meter:
     def read(self, generation_seconds_per_example: float, bytes_stored: int) -> dict:
         """All costs; a value that was not measured is null."""
         times = step_times(self.step_seconds)
-        tokens, after = self.exact["tokens_per_step"], energy(self.backbone.model.device)
+        tokens = self.exact["tokens_per_step"]
         return {
             "params_backbone": self.params_backbone,
             "params_trained": self.params_trained,
@@ -74,10 +77,28 @@ class Meter:
             **self.exact,
             "step_seconds": times,
             "tokens_per_second": tokens / times["median"] if times["median"] else None,
-            **self.memory.read(),
+            **self.used(),
             "generation_seconds_per_example": generation_seconds_per_example,
-            "energy_joules": after - self.energy_before if after is not None else None,
         }
+
+    def used(self) -> dict:
+        """Peak memory and energy, of earlier processes of this run too."""
+        memory, after = self.memory.read(), energy(self.backbone.model.device)
+        for name in ("peak_memory_bytes", "peak_reserved_bytes"):
+            if name in memory:
+                memory[name] = max(memory[name], self.earlier.get(name, 0))
+        joules = None if after is None else after - self.energy_before + (self.earlier.get("energy_joules") or 0)
+        return memory | {"energy_joules": joules}
+
+    def state_dict(self) -> dict:
+        """What a checkpoint keeps, so that the costs of a run that was killed are those of all its processes."""
+        seconds = self.seconds_before + time.perf_counter() - self.start
+        return {"step_seconds": list(self.step_seconds), "seconds": seconds, "used": self.used()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Goes back to what a checkpoint kept."""
+        self.step_seconds, self.seconds_before = list(state["step_seconds"]), state["seconds"]
+        self.earlier = state["used"]
 
 
 def count(parameters: Iterable[Tensor]) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -56,12 +57,16 @@ def predict(
     method: Method,
     examples: Sequence[Example],
     decoding: Decoding,
-    done: Callable[[int], None] = lambda count: None,
+    done: Callable[[dict[int, str], float], None] = lambda texts, seconds: None,
+    known: Mapping[int, str] = MappingProxyType({}),
+    known_seconds: float = 0.0,
 ) -> Prediction:
-    """The predicted text of every example; inputs of like length share a batch. `done` is told how many came out.
+    """The predicted text of every example; inputs of like length share a batch.
 
     Where the data set has classes, a backbone that writes text predicts the class whose text it finds most likely, or
-    with classes=generate the text that it writes.
+    with classes=generate the text that it writes. `done` is told the texts of each batch by the examples' numbers, and
+    its seconds. A batch that is all in `known`, from an earlier time, is not predicted again; one that is only partly
+    there is, as batches stay what they were.
     """
     backbone.model.eval()
     method.eval()
@@ -69,15 +74,18 @@ def predict(
     rows = backbone.encode(examples)
     ranks = backbone.family.generates and backbone.encoder.labels and decoding.classes == "rank"
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)
-    texts, start = [""] * len(rows), time.perf_counter()
+    texts, total = dict(known), known_seconds
     for i in range(0, len(order), decoding.batch_size):
-        chosen = order[i : i + decoding.batch_size]
+        chosen, start = order[i : i + decoding.batch_size], time.perf_counter()
+        if all(j in known for j in chosen):
+            continue
         batch = [rows[j] for j in chosen]
         written = rank(backbone, method, batch, decoding) if ranks else write(backbone, method, batch, decoding)
-        for j, text in zip(chosen, written, strict=True):
-            texts[j] = text
-        done(len(chosen))
-    return Prediction(texts, time.perf_counter() - start)
+        made, seconds = dict(zip(chosen, written, strict=True)), time.perf_counter() - start
+        texts.update(made)
+        total += seconds
+        done(made, seconds)
+    return Prediction([texts[i] for i in range(len(rows))], total)
 
 
 def write(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:

@@ -35,7 +35,6 @@ EMBEDDED = Path(__file__).parent / "embedded"
 TOKENS_PER_STEP = 4096
 PARTS = 4  # of a step, one after the other
 LR, BETAS = 4e-3, (0.9, 0.95)
-LARGE_STD = 0.1  # of an embedding at the start
 WARMUP, COOLDOWN = 0.02, 0.3  # shares of the steps over which the learning rate rises and falls
 LOG_SECONDS, CHECKPOINT_SECONDS = 30, 300
 DEFAULTS = {
@@ -80,8 +79,10 @@ def pretrain(options: dict) -> None:
     corpus = read_corpus(Path(options["corpus"]))
     tokenizer = load_tokenizer(name, out, corpus)
     model = build(name).to("cuda" if torch.cuda.is_available() else "cpu")
-    rows = Rows(ARCHITECTURES[name].objective, tokenizer, corpus)
-    log = train(model, rows, int(float(options["tokens"])) // TOKENS_PER_STEP, out / "checkpoint.pt")
+    architecture = ARCHITECTURES[name]
+    rows = Rows(architecture.objective, tokenizer, corpus, architecture.short_rows)
+    optimizers = make_optimizers(model, architecture.table_lr)
+    log = train(model, optimizers, rows, int(float(options["tokens"])) // TOKENS_PER_STEP, out / "checkpoint.pt")
     losses = held_out_losses(model, rows)
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -108,9 +109,8 @@ def folder(options: dict) -> Path:
     return Path(options["out"] or EMBEDDED / options["backbone"])
 
 
-def train(model: nn.Module, rows: Rows, steps: int, checkpoint: Path) -> list[dict]:
+def train(model: nn.Module, optimizers: list, rows: Rows, steps: int, checkpoint: Path) -> list[dict]:
     """The loop; goes on from the checkpoint where there is one. Returns the log: step, tokens and mean loss."""
-    optimizers = make_optimizers(model)
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: trapezoid(step, steps)) for o in optimizers]
     parts = [model, *optimizers, *schedules]
     start, row, tokens, log = restore(checkpoint, parts)
@@ -161,17 +161,13 @@ def train_step(model: nn.Module, optimizers: list, schedules: list, batch: list)
     return total / n
 
 
-def make_optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan, 2024, https://kellerjordan.github.io/posts/muon) for the blocks' matrices, AdamW for the rest.
-
-    Embeddings that start as large as T5's (standard deviation 1; 0.02 elsewhere) learn at a rate as much larger.
-    """
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in tables]
-    rest = [p for p in model.parameters() if p.ndim != 2 or id(p) in tables]
-    large = [p for p in rest if id(p) in tables and p.std() > LARGE_STD]
-    groups = [{"params": [p for p in rest if all(p is not other for other in large)]}]
-    groups += [{"params": [p], "lr": LR * p.std().item() / LARGE_STD} for p in large]
+def make_optimizers(model: nn.Module, table_lr: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan, 2024, https://kellerjordan.github.io/posts/muon) for the blocks' matrices, AdamW for the rest."""
+    tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+    is_table = {id(p) for p in tables}.__contains__
+    matrices = [p for p in model.parameters() if p.ndim == 2 and not is_table(id(p))]
+    vectors = [p for p in model.parameters() if p.ndim != 2]
+    groups = [{"params": vectors}, {"params": list(dict.fromkeys(tables)), "lr": table_lr}]
     return [
         torch.optim.Muon(matrices, lr=LR, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(groups, lr=LR, betas=BETAS, weight_decay=0.0),

@@ -8,18 +8,25 @@ import math
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from peft_cli.data import Example
 
-CANNOT_CHANGE_A_RESULT = ("runs", "wandb", "data.root", "backbone.device")
+CANNOT_CHANGE_A_RESULT = (
+    *("runs", "wandb", "data.root", "backbone.device", "train.checkpoint_seconds"),
+    *("jobs", "retry", "plan"),
+)
 UNTOUCHED = "untouched"  # in place of a method with shots=0
 SEEDS = ("seed", "data_seed")
 UNUSED_WITHOUT_SHOTS = ("method", "train", "seed", "data_seed", "draw", "validation")
+OUTPUT = "output.log"  # what a run of a sweep printed
+PRINTED_CHARACTERS = 20_000  # of which error.json has the end
+ONLY_UNTIL_FINISHED = ("error.json", "checkpoint.pt", "predictions.partial.jsonl", "slurm.json")
 
 
 class RunFolder:
@@ -33,12 +40,14 @@ class RunFolder:
         """Whether the run has its result."""
         return (self.path / "result.json").exists()
 
-    def open(self, config: Mapping) -> None:
-        """Makes the folder for a run that starts from nothing, with its configuration in it."""
+    def open(self, config: Mapping, goes_on: bool) -> None:
+        """Makes the folder for a run that starts from nothing, or that `goes_on` with the log it has."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "error.json").unlink(missing_ok=True)
-        (self.path / "log.jsonl").write_text("")
-        (self.path / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+        if not goes_on:
+            (self.path / "log.jsonl").write_text("")
+        with self.replacing("config.yaml") as file:
+            file.write(yaml.safe_dump(dict(config), sort_keys=False))
 
     def log(self, row: dict) -> None:
         """Adds a line to log.jsonl."""
@@ -54,37 +63,94 @@ class RunFolder:
             | ({"scores": finite(dict(own))} if own else {})
             for e, text, own in zip(examples, texts, scores or [{}] * len(texts), strict=True)
         )
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (self.path / "predictions.jsonl").write_text("".join(lines), encoding="utf-8")
+        with self.replacing("predictions.jsonl") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     def write_tensors(self, tensors: Mapping[str, Any]) -> int:
         """Writes what the method stores for a task as method.safetensors; returns the size of the file in bytes."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
-        path = self.path / "method.safetensors"
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-        return path.stat().st_size
+        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+        with self.replacing("method.safetensors", "wb") as file:
+            file.write(content)
+        return len(content)
+
+    def partial_predictions(self) -> PartialPredictions:
+        """The predictions that were made at an earlier time with the very tensors that method.safetensors has."""
+        digest = hashlib.sha256((self.path / "method.safetensors").read_bytes()).hexdigest()
+        return PartialPredictions(self.path / "predictions.partial.jsonl", digest)
 
     def finish(self, result: dict) -> None:
-        """Writes result.json, at once: whoever looks sees all of it or none."""
-        self.replace("result.json", result)
+        """Writes result.json, at once: whoever looks sees all of it or none. What only an unfinished run needs goes."""
+        self.write("result.json", result)
+        self.tidy()
 
-    def fail(self, error: BaseException, command: str) -> None:
-        """Writes error.json: what happened, where, and the command that repeats it."""
+    def tidy(self) -> None:
+        """Removes what a finished run needs no more, and what killed processes were writing."""
+        for path in [*(self.path / name for name in ONLY_UNTIL_FINISHED), *self.path.glob(".*.partial")]:
+            path.unlink(missing_ok=True)
+
+    def fail(self, error: BaseException, reason: str, is_wrong_request: bool, command: str) -> None:
+        """Writes error.json for an exception."""
+        self.write_error(reason, is_wrong_request, "".join(traceback.format_exception(error)), command)
+
+    def write_error(self, reason: str, is_wrong_request: bool, trace: str, command: str) -> None:
+        """Writes error.json: what happened, where, what was printed, and the command that repeats it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        trace = "".join(traceback.format_exception(error))
-        self.replace(
-            "error.json", {"error": f"{type(error).__name__}: {error}", "command": command, "traceback": trace}
-        )
+        log = self.path / OUTPUT
+        content = {"error": reason, "is_wrong_request": is_wrong_request, "command": command}
+        self.write("error.json", content | {"log": str(log) if log.exists() else None, "traceback": trace})
 
-    def replace(self, name: str, content: dict) -> None:
-        """Writes a JSON file beside its place and then moves it there."""
-        partial = self.path / f".{name}.partial"
-        with partial.open("w", encoding="utf-8") as file:
+    def printed(self) -> str:
+        """The end of what a run of a sweep printed."""
+        path = self.path / OUTPUT
+        if not path.exists():
+            return ""
+        return path.read_text(encoding="utf-8", errors="replace")[-PRINTED_CHARACTERS:]
+
+    def error(self) -> dict | None:
+        """What error.json says; None where the run has not failed."""
+        try:
+            return json.loads((self.path / "error.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: dict) -> None:
+        """Writes a JSON file."""
+        with self.replacing(name) as file:
             json.dump(finite(content), file, indent=1, ensure_ascii=False)
+
+    @contextmanager
+    def replacing(self, name: str, mode: str = "w") -> Iterator[IO]:
+        """A file that is written beside its place, down to the disk, and then moved there."""
+        partial = self.path / f".{name}.partial"
+        with partial.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.path / name)
+
+
+class PartialPredictions:
+    """What was predicted so far, a line for each batch; worth something to the bit-identical tensors alone."""
+
+    def __init__(self, path: Path, digest: str):
+        self.path, self.texts, self.seconds = path, {}, 0.0
+        head = json.dumps({"tensors": digest}) + "\n"
+        kept = path.read_text(encoding="utf-8") if path.exists() else ""
+        whole = kept[: kept.rfind("\n") + 1]  # a line that was being written when the run was killed is none
+        if not whole.startswith(head):
+            whole = head
+        path.write_text(whole, encoding="utf-8")
+        for line in whole.split("\n")[1:-1]:
+            row = json.loads(line)
+            self.texts |= {int(i): text for i, text in row["texts"].items()}
+            self.seconds += row["seconds"]
+
+    def add(self, texts: Mapping[int, str], seconds: float) -> None:
+        """Writes down a batch."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"texts": texts, "seconds": seconds}) + "\n")
 
 
 def folder_of(config: Mapping, choices: Mapping[str, str]) -> RunFolder:

@@ -2,94 +2,95 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import NonNegativeInt
 
 from peft_cli.check import check, resolve
-from peft_cli.command import command, repeat
+from peft_cli.command import command, failure_of, repeat
+from peft_cli.lock import locked
 from peft_cli.results import UNTOUCHED, RunFolder, folder_of
+from peft_cli.stop import Signals
 
 if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and completion stay quick
     import torch
 
     from peft_cli.backbone import Backbone
+    from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
     from peft_cli.data import Data, Example
-    from peft_cli.evaluate import Decoding
+    from peft_cli.evaluate import Decoding, Prediction
     from peft_cli.method import Method
     from peft_cli.tracker import Tracker
 
 DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys that decide which examples a run draws
 
 
-def experiment(cfg: DictConfig, choices: dict[str, str]) -> None:
-    """Runs what `cfg` asks for, unless its result is there already."""
+def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -> None:
+    """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was."""
     config = with_sources(OmegaConf.to_container(cfg, resolve=True))
     folder = folder_of(config, choices)
     if folder.is_finished:
+        folder.tidy()
         print(f"finished already: {folder.path} (delete that folder to run it again)")
         return
     check_all(config)
-    try:
-        result = run(config, choices, folder)
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
-        folder.fail(error, repeat(HydraConfig.get().overrides.task))
-        raise
+    with locked(folder.path):
+        if folder.is_finished:  # another process did it just now
+            return
+        try:
+            result = run(config, choices, folder)
+        except (Exception, SystemExit) as error:
+            reason, is_wrong_request, _ = failure_of(error)
+            folder.fail(error, reason, is_wrong_request, repeat(overrides))
+            raise
     print(summary(result, folder))
 
 
 def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     """The straight line: data, backbone, method, training, predictions, result."""
+    from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
-    from peft_cli.data import few_shot
-    from peft_cli.evaluate import Decoding, predict, score_all
-    from peft_cli.method import Method
-    from peft_cli.metrics import check_request
-    from peft_cli.progress import progress
+    from peft_cli.evaluate import Decoding, score_all
     from peft_cli.tracker import Tracker
-    from peft_cli.transfer import start_from
 
     start = time.perf_counter()
-    data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
-    check_request(config["protocol"] or data.protocol, data.metrics)
-    set_seed(config["seed"])  # a classification head starts from noise
-    backbone = build(config["backbone"], labels=data.labels, is_number=data.scale is not None)
-    fingerprint = backbone.fingerprint()
-    set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
-    method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
-    sources = start_from(method, config["init_from"], config["init_tensors"])
-    backbone.check([*data.train, *data.validation, *data.test])
-    folder.open(config)
+    data, backbone, fingerprint, method, sources = prepare(config)
+    meter, signals = Meter(backbone, method), Signals()
+    described, decoding = describe(data), Decoding(**config["decode"])
+    made_of = {"backbone": fingerprint, "init_from": str(sources), **described["sha256"]}
+    checkpoint = Checkpoint(folder.path, config["train"]["checkpoint_seconds"], signals, made_of, meter=meter)
+    folder.open(config, goes_on=checkpoint.step > 0)
     tracker = Tracker(folder.path, config, **config["wandb"])
-    decoding = Decoding(**config["decode"])
-    meter = Meter(backbone, method)
-    training = fit(config, backbone, method, data, decoding, meter, folder, tracker) if config["shots"] != 0 else None
-    method.fold()
-    with progress("predict", len(data.test)) as done:
-        prediction = predict(backbone, method, data.test, decoding, done)
+    with signals.heard():
+        trains = config["shots"] != 0
+        training = fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint) if trains else None
+        method.fold()
+        bytes_stored = folder.write_tensors(method.state_dict())
+        prediction = answer(backbone, method, data.test, decoding, folder, signals)
     scores = score_all(data, data.test, prediction.texts, config["protocol"], config["more_metrics"])
     folder.write_predictions(data.test, prediction.texts, scores.examples)
-    costs = meter.read(prediction.seconds / len(data.test), bytes_stored=folder.write_tensors(method.state_dict()))
+    costs = meter.read(prediction.seconds / len(data.test), bytes_stored)
     result = {
         "run": identity(config, choices),
         "scores": scores.values,
         "signatures": scores.signatures,
         "undefined": scores.reasons,
         "scored": scores.items,
-        "cost": costs | {"total_seconds": time.perf_counter() - start},
+        "cost": costs | {"total_seconds": meter.seconds_before + time.perf_counter() - start},
         "training": training,
         "sources": sources,
-        "data": describe(data),
+        "data": described,
         "backbone": {"sha256": fingerprint, **cut_texts(backbone, data)},
         "environment": environment(backbone.model.device),
         "config": config,
@@ -99,9 +100,28 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     return result
 
 
+def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
+    """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
+    from peft_cli.data import few_shot
+    from peft_cli.method import Method
+    from peft_cli.metrics import check_request
+    from peft_cli.transfer import start_from
+
+    data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
+    check_request(config["protocol"] or data.protocol, data.metrics)
+    set_seed(config["seed"])  # a classification head starts from noise
+    backbone = build(config["backbone"], labels=data.labels, is_number=data.scale is not None)
+    fingerprint = backbone.fingerprint()
+    set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
+    method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
+    sources = start_from(method, config["init_from"], config["init_tensors"])
+    backbone.check([*data.train, *data.validation, *data.test])
+    return data, backbone, fingerprint, method, sources
+
+
 def fit(
     config: dict, backbone: Backbone, method: Method, data: Data, decoding: Decoding, meter: Meter, folder: RunFolder,
-    tracker: Tracker,
+    tracker: Tracker, checkpoint: Checkpoint,
 ) -> dict:  # fmt: skip
     """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it."""
     from peft_cli.evaluate import predict, score_all
@@ -115,7 +135,7 @@ def fit(
         first = replace(data, metrics=data.metrics[:1])
         return score_all(first, examples, texts, config["protocol"]).selects
 
-    with progress("train", recipe.steps) as done:
+    with progress("train", recipe.steps, checkpoint.step) as done:
 
         def log(row: dict) -> None:
             folder.log(row)
@@ -125,7 +145,26 @@ def fit(
                 done(1, f"loss {row['loss']:.3f}  {1000 * row['step_seconds']:.0f} ms a step")
 
         meter.measure_step(data.train, recipe)
-        return train(backbone, method, data.train, data.validation, recipe, metric, log)
+        return train(backbone, method, data.train, data.validation, recipe, metric, log, checkpoint)
+
+
+def answer(
+    backbone: Backbone, method: Method, examples: Sequence[Example], decoding: Decoding, folder: RunFolder,
+    signals: Signals,
+) -> Prediction:  # fmt: skip
+    """Predicts, with each batch written down when it is there; what was predicted at an earlier time is kept."""
+    from peft_cli.evaluate import predict
+    from peft_cli.progress import progress
+
+    partial = folder.partial_predictions()
+    with progress("predict", len(examples), len(partial.texts)) as shown:
+
+        def done(texts: dict[int, str], seconds: float) -> None:
+            partial.add(texts, seconds)
+            shown(len(texts))
+            signals.check()
+
+        return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds)
 
 
 def identity(config: dict, choices: dict[str, str]) -> dict:
@@ -226,6 +265,7 @@ def check_all(config: dict) -> None:
     from peft_cli.data import few_shot
     from peft_cli.evaluate import Decoding
     from peft_cli.metrics import check_request
+    from peft_cli.sweep import Options
     from peft_cli.tracker import Tracker
     from peft_cli.train import Recipe
     from peft_cli.transfer import start_from
@@ -235,13 +275,30 @@ def check_all(config: dict) -> None:
     check({key: config[key] for key in ("protocol", "more_metrics")}, check_request, "")
     check_request(config["protocol"], config["more_metrics"])
     check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
+    check({key: config[key] for key in ("jobs", "retry", "plan")}, Options, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):
         check(config[name], resolve(config[name]["_target_"]), name)
 
 
-main = command(experiment)
+def check_request(config: dict) -> None:
+    """Raises ValueError for what can be seen to be impossible without the backbone: a value, too few examples."""
+    check_all(config)
+    draw(json.dumps(config["data"]), config["shots"], config["data_seed"], config["test_limit"])
+
+
+@cache
+def draw(section: str, shots: int | None, data_seed: int, test_limit: int | None) -> Data:
+    """The drawn examples of a data set, whose section of the configuration is given as JSON."""
+    from peft_cli.data import few_shot
+
+    return few_shot(build(json.loads(section)), shots, data_seed, test_limit)
+
+
+main = command(experiment, check_request)
 
 if __name__ == "__main__":
-    main()
+    from peft_cli import run as this_module  # by this name the processes of a sweep find the task
+
+    this_module.main()

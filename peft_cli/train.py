@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from peft_cli.backbone import Backbone, Encoded
+from peft_cli.checkpoint import Checkpoint, NoCheckpoint
 from peft_cli.data import Example
 from peft_cli.method import Method
 
@@ -33,29 +34,29 @@ class Recipe:
     validate_every: PositiveInt | None
     select: Literal["loss", "metric"]
     patience: PositiveInt | None
+    checkpoint_seconds: NonNegativeFloat
 
 
 def train(
-    backbone: Backbone,
-    method: Method,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
-    recipe: Recipe,
-    metric: Callable[[Sequence[Example]], float],
-    log: Callable[[dict], None],
-) -> dict:
+    backbone: Backbone, method: Method, examples: Sequence[Example], validation: Sequence[Example], recipe: Recipe,
+    metric: Callable[[Sequence[Example]], float], log: Callable[[dict], None], checkpoint: Checkpoint | None = None,
+) -> dict:  # fmt: skip
     """Trains `method` on `examples`, leaves it in its best state, and returns when that was and how long it took.
 
     The best state has the lowest loss or the highest `metric` on `validation`, step 0 included; where nothing is
     validated it is the last one. `log` gets a row for each step (seconds without validation) and each validation.
+    Goes on from `checkpoint` where that has something, and ends with the same tensors as without the interruption.
     """
     optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, recipe))
-    batches = draw_batches(backbone.encode(examples), recipe.batch_size)
+    batches = Batches(backbone.encode(examples), recipe.batch_size)
     best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
-    best.validate(0)
-    start = time.perf_counter()
-    for step in range(1, recipe.steps + 1):
+    checkpoint = checkpoint or NoCheckpoint()
+    step = checkpoint.restore(method=method, optimizer=optimizer, schedule=schedule, batches=batches, best=best)
+    if step == 0:
+        best.validate(0)
+    while step < recipe.steps and not best.gives_up:
+        step += 1
         begin = time.perf_counter()
         backbone.model.train(recipe.dropout)
         method.train()
@@ -67,12 +68,14 @@ def train(
         schedule.step()
         optimizer.zero_grad()
         log({"step": step, "loss": loss, "lr": lr, "step_seconds": time.perf_counter() - begin})
-        if best.is_due(step) and not best.validate(step):
-            break
+        if best.is_due(step):
+            best.validate(step)
+        checkpoint.keep(step)
+    checkpoint.close()
     best.restore()
     backbone.model.eval()
     method.eval()
-    return {"steps": step, "train_seconds": time.perf_counter() - start, **best.found()}
+    return {"steps": step, "train_seconds": checkpoint.elapsed(), **best.found()}
 
 
 def backward(backbone: Backbone, method: Method, batch: Sequence[Encoded], recipe: Recipe) -> float:
@@ -115,14 +118,27 @@ def rate(step: int, recipe: Recipe) -> float:
     return (recipe.steps - step) / max(1, recipe.steps - recipe.warmup_steps)
 
 
-def draw_batches(rows: Sequence[Encoded], size: int) -> Iterator[list[Encoded]]:
+class Batches:
     """Batches of exactly `size` rows for ever: epoch after epoch, each in an order of its own, with no seam between."""
-    pool: list[int] = []
-    while True:
-        while len(pool) < size:
-            pool += torch.randperm(len(rows)).tolist()
-        yield [rows[i] for i in pool[:size]]
-        del pool[:size]
+
+    def __init__(self, rows: Sequence[Encoded], size: int):
+        self.rows, self.size = rows, size
+        self.pool: list[int] = []  # the rows that come next
+
+    def __next__(self) -> list[Encoded]:
+        """The next batch."""
+        while len(self.pool) < self.size:
+            self.pool += torch.randperm(len(self.rows)).tolist()
+        chosen, self.pool = self.pool[: self.size], self.pool[self.size :]
+        return [self.rows[i] for i in chosen]
+
+    def state_dict(self) -> dict:
+        """The position in the data."""
+        return {"pool": self.pool}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Goes back to a position."""
+        self.pool = list(state["pool"])
 
 
 def validator(
@@ -162,10 +178,15 @@ class Best:
         """Whether `step` ends with a validation."""
         return self.validator is not None and (step % self.recipe.validate_every == 0 or step == self.recipe.steps)
 
-    def validate(self, step: int) -> bool:
-        """Validates, keeps the state if it is the best, and returns whether training should go on."""
+    @property
+    def gives_up(self) -> bool:
+        """Whether too many validations in a row found nothing better."""
+        return self.recipe.patience is not None and self.worse >= self.recipe.patience
+
+    def validate(self, step: int) -> None:
+        """Validates, and keeps the state if it is the best."""
         if self.validator is None:
-            return True
+            return
         value = self.validator()
         self.log({"step": step, f"validation_{self.recipe.select}": value})
         sign = 1 if self.recipe.select == "metric" else -1
@@ -174,7 +195,6 @@ class Best:
             self.state = {name: tensor.detach().clone() for name, tensor in self.method.state_dict().items()}
         else:
             self.worse += 1
-        return self.recipe.patience is None or self.worse < self.recipe.patience
 
     def restore(self) -> None:
         """Puts the method back into its best state."""
@@ -184,3 +204,11 @@ class Best:
     def found(self) -> dict:
         """The step of the best state and its value, null where nothing was validated."""
         return {"best_step": self.step, f"best_validation_{self.recipe.select}": self.value}
+
+    def state_dict(self) -> dict:
+        """What a checkpoint keeps."""
+        return {"step": self.step, "value": self.value, "worse": self.worse, "state": self.state}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Goes back to what a checkpoint kept."""
+        self.step, self.value, self.worse, self.state = (state[name] for name in ("step", "value", "worse", "state"))

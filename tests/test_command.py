@@ -29,7 +29,7 @@ hydra:
 """
 
 
-def task(cfg, choices):
+def task(cfg, choices, overrides):
     if cfg.seed == 1:
         raise RuntimeError("seed 1 is\nbroken")
     if cfg.seed == 2:
@@ -65,6 +65,12 @@ def peft_run(monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture
+def sweep(peft_run):
+    """The same with all runs of a sweep in this process."""
+    return lambda *arguments: peft_run("hydra/launcher=basic", *arguments)
 
 
 @pytest.fixture
@@ -193,16 +199,16 @@ def test_ctrl_c_is_one_line_and_exit_code_130(peft_run):
     assert peft_run("seed=5") == (130, "", "peft-run: stopped by Ctrl-C\n")
 
 
-def test_flags_and_overrides_come_in_any_order(peft_run):
-    assert peft_run("shots=5", "-m", "method=pt,spt")[:2] == (0, "pt 5 0 0.3\nspt 5 0 0.3\n")
+def test_flags_and_overrides_come_in_any_order(sweep):
+    assert sweep("shots=5", "-m", "method=pt,spt")[:2] == (0, "pt 5 0 0.3\nspt 5 0 0.3\n")
 
 
-def test_a_sweep_may_set_a_key_that_the_default_method_has_not_got(peft_run):
-    assert peft_run("-m", "method=ft,ft_top2", "method.top_blocks=3")[0] == 0
+def test_a_sweep_may_set_a_key_that_the_default_method_has_not_got(sweep):
+    assert sweep("-m", "method=ft,ft_top2", "method.top_blocks=3")[0] == 0
 
 
-def test_a_sweep_lists_its_failures_after_all_runs(peft_run):
-    code, out, err = peft_run("-m", "shots=5", "seed=1,2,3,0", "method.text='a b'")
+def test_a_sweep_lists_its_failures_after_all_runs(sweep):
+    code, out, err = sweep("-m", "shots=5", "seed=1,2,3,0", "method.text='a b'")
     assert (code, out) == (1, "spt 5 0 0.3\n")
     assert err[err.index("3 of 4") :].splitlines() == [
         "3 of 4 runs failed:",
@@ -215,27 +221,27 @@ def test_a_sweep_lists_its_failures_after_all_runs(peft_run):
     ]
 
 
-def test_a_sweep_of_wrong_requests_only_exits_2(peft_run):
-    code, _, err = peft_run("-m", "seed=3,6")
+def test_a_sweep_of_wrong_requests_only_exits_2(sweep):
+    code, _, err = sweep("-m", "seed=3,6")
     assert code == 2
     assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("line", ["-m +experiment=table1", "+experiment=table1", "experiment=table1"])
-def test_an_experiment_is_a_sweep(line, peft_run, checkout):
-    code, out, err = peft_run(*line.split())
+def test_an_experiment_is_a_sweep(line, sweep, checkout):
+    code, out, err = sweep(*line.split())
     assert (code, out) == (1, "pt 7 0 0.3\nspt 7 0 0.3\n")
     assert "  peft-run method=pt seed=1 +experiment=table1\n" in err
 
 
-def test_a_failed_run_of_an_experiment_is_repeated_alone(peft_run, checkout):
-    assert peft_run("method=pt", "seed=0", "+experiment=table1") == (0, "pt 7 0 0.3\n", "")
+def test_a_failed_run_of_an_experiment_is_repeated_alone(sweep, checkout):
+    assert sweep("method=pt", "seed=0", "+experiment=table1") == (0, "pt 7 0 0.3\n", "")
 
 
-def test_a_run_leaves_no_files_and_a_sweep_one(peft_run):
-    peft_run()
+def test_a_run_leaves_no_files_and_a_sweep_one(sweep):
+    sweep()
     assert list(Path.cwd().rglob("*")) == []
-    peft_run("-m", "seed=0,1", "runs=here")
+    sweep("-m", "seed=0,1", "runs=here")
     assert [str(file) for file in Path().rglob("*") if file.is_file()] == ["here/.sweep/multirun.yaml"]
 
 

@@ -1,5 +1,7 @@
 """Predicting texts, classes and numbers, on backbones that write text and on those with a head."""
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,8 +14,10 @@ from peft_cli.method import Method
 from peft_cli.method.ft import FT
 from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
+from peft_cli.results import PartialPredictions
 from peft_cli.train import summed_loss
 from tests.conftest import CONFIGS, EXAMPLES, examples_for, make_backbone, make_tokenizer
+from tests.test_train import make
 
 LABELS = ("good food", "bad", "great place in area")  # of one, two and four tokens
 OPTIONS = {"beams": 1, "length_penalty": 1.0, "max_new_tokens": 6, "min_new_tokens": 0, "no_repeat_ngram": 0}
@@ -135,9 +139,9 @@ def test_the_loss_of_numbers_is_the_squared_error():
 def test_scores_of_the_parts_of_a_test_set_stand_beside_those_of_all():
     shown = [Example(str(i), "", ("yes",), subset) for i, subset in enumerate(["seen", "unseen", "seen", "unseen"])]
     data = Data([], [], shown, ("accuracy",))
-    scores, signatures = score_all(data, shown, ["yes", "no", "yes", "yes"])
-    assert scores == {"accuracy": 75.0, "accuracy_seen": 100.0, "accuracy_unseen": 50.0}
-    assert set(signatures) == {"accuracy"}
+    scores = score_all(data, shown, ["yes", "no", "yes", "yes"], None)
+    assert scores.values == {"accuracy": 75.0, "accuracy_seen": 100.0, "accuracy_unseen": 50.0}
+    assert set(scores.signatures) == {"accuracy"}
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -166,3 +170,48 @@ def test_predictions_come_in_the_order_of_the_examples():
     examples = examples_for(backbone)
     together = predict(backbone, method, examples, BEAM).texts
     assert together == [predict(backbone, method, [example], BEAM).texts[0] for example in examples]
+
+
+MANY = [*EXAMPLES, *EXAMPLES]
+
+
+def predicted(known=None, seconds=0.0):
+    backbone, method = make()
+    made = []
+    found = predict(backbone, method, MANY, DECODING, lambda texts, _: made.append(texts), known or {}, seconds)
+    return found, made
+
+
+def test_what_is_known_is_not_predicted_again():
+    whole, batches = predicted()
+    assert [len(batch) for batch in batches] == [2, 2, 2]
+    again, made = predicted(batches[0] | batches[2], seconds=5.0)
+    assert again.texts == whole.texts and made == [batches[1]] and again.seconds > 5.0
+
+
+def test_a_batch_that_is_known_in_part_is_predicted_as_a_whole():
+    whole, batches = predicted()
+    first = next(iter(batches[1]))
+    again, made = predicted({first: "wrong"})
+    assert made == batches and again.texts == whole.texts
+
+
+def test_predictions_are_kept_over_a_kill(tmp_path):
+    path = tmp_path / "predictions.partial.jsonl"
+    kept = PartialPredictions(path, "abc")
+    kept.add({3: "one\ntwo", 1: "é"}, 0.5)
+    kept.add({0: "three"}, 0.25)
+    with path.open("a") as file:
+        file.write('{"texts": {"2": "hal')
+    again = PartialPredictions(path, "abc")
+    assert again.texts == {3: "one\ntwo", 1: "é", 0: "three"} and again.seconds == 0.75
+    again.add({2: "four"}, 0.25)
+    assert len(PartialPredictions(path, "abc").texts) == 4
+
+
+@pytest.mark.parametrize("content", ["", '{"tensors": "abc"}\n{"texts": {"0": "x"}, "seconds": 1}\n', '{"tens'])
+def test_predictions_of_other_tensors_are_worth_nothing(tmp_path, content):
+    path = tmp_path / "predictions.partial.jsonl"
+    path.write_text(content)
+    kept = PartialPredictions(path, "def")
+    assert kept.texts == {} and json.loads(path.read_text()) == {"tensors": "def"}

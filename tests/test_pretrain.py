@@ -8,22 +8,23 @@ import peft_cli.pretrain as pretraining
 from peft_cli.embedded import architectures, objectives
 from peft_cli.embedded.architectures import build
 from peft_cli.embedded.objectives import Rows
-from peft_cli.pretrain import train, trapezoid
+from peft_cli.pretrain import make_optimizers, train, trapezoid
 from tests.embedded.corpora import BOOKS, CORPUS, WORDS, small_tokenizer
 
 
 def make():
     torch.manual_seed(0)
     name = "tiny-gpt2"
-    return build(name), Rows("causal", small_tokenizer(name), CORPUS)
+    model = build(name)
+    return model, make_optimizers(model, table_lr=4e-3), Rows("causal", small_tokenizer(name), CORPUS)
 
 
 def test_a_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "TOKENS_PER_STEP", 512)
-    whole, rows = make()
-    log = train(whole, rows, 4, tmp_path / "none.pt")
+    whole, optimizers, rows = make()
+    log = train(whole, optimizers, rows, 4, tmp_path / "none.pt")
     assert log[-1]["step"] == 4
-    first, rows = make()
+    first, optimizers, rows = make()
     monkeypatch.setattr(pretraining, "CHECKPOINT_SECONDS", -1)  # after every step
     seen = []
 
@@ -37,9 +38,9 @@ def test_a_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
         return rows_until
 
     with contextlib.suppress(KeyboardInterrupt):
-        train(first, stop_after(2), 4, tmp_path / "checkpoint.pt")
-    resumed, rows = make()
-    train(resumed, rows, 4, tmp_path / "checkpoint.pt")
+        train(first, optimizers, stop_after(2), 4, tmp_path / "checkpoint.pt")
+    resumed, optimizers, rows = make()
+    train(resumed, optimizers, rows, 4, tmp_path / "checkpoint.pt")
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 

@@ -61,7 +61,7 @@ def test_without_shots_all_methods_and_seeds_are_one_run():
 
 def test_a_folder_is_finished_when_its_result_is_there(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.open(CONFIG)
+    folder.open(CONFIG, goes_on=False)
     assert not folder.is_finished
     folder.finish({"scores": {"bleu": math.nan}})
     assert folder.is_finished and [path for path, _ in read_results(tmp_path)] == [tmp_path / "run"]
@@ -80,17 +80,17 @@ def test_an_error_is_kept_until_the_run_starts_again(tmp_path):
     try:
         raise RuntimeError("no memory")
     except RuntimeError as error:
-        folder.fail(error, "peft-run seed=1")
+        folder.fail(error, "RuntimeError: no memory", False, "peft-run seed=1")
     kept = json.loads((tmp_path / "run" / "error.json").read_text())
     assert kept["error"] == "RuntimeError: no memory" and kept["command"] == "peft-run seed=1"
     assert "Traceback" in kept["traceback"]
-    folder.open(CONFIG)
+    folder.open(CONFIG, goes_on=False)
     assert not (tmp_path / "run" / "error.json").exists()
 
 
 def test_a_log_is_a_line_for_each_row(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.open(CONFIG)
+    folder.open(CONFIG, goes_on=False)
     folder.log({"step": 1, "loss": math.inf})
     folder.log({"step": 2, "loss": 0.5})
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

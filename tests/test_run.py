@@ -130,7 +130,6 @@ def test_e2e_is_scored_on_its_real_references(monkeypatch, tmp_path):
         "data=e2e",
         "shots=10",
         f"data.root={E2E}",
-        "data.metrics=[bleu]",
         f"runs={tmp_path}",
         *QUICK,
     ]

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 
 from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
-from peft_cli.train import Best, Recipe, backward, draw_batches, rate, train
+from peft_cli.train import Batches, Best, Recipe, backward, rate, train
 from tests.conftest import EXAMPLES, make_backbone
 
 RECIPE = Recipe(
     steps=12, batch_size=2, accumulation=1, schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0,
-    loss="token_mean", dropout=False, validate_every=4, select="loss", patience=None,
+    loss="token_mean", dropout=False, validate_every=4, select="loss", patience=None, checkpoint_seconds=0.0,
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def test_a_constant_rate_stays():
 
 def test_every_example_comes_once_an_epoch_and_batches_are_full():
     rows = list(range(7))
-    batches = draw_batches(rows, 3)
+    batches = Batches(rows, 3)
     drawn = [next(batches) for _ in range(7)]
     flat = [row for batch in drawn for row in batch]
     assert all(len(batch) == 3 for batch in drawn)
@@ -84,7 +84,7 @@ def test_every_example_comes_once_an_epoch_and_batches_are_full():
 
 
 def test_a_batch_larger_than_the_data_repeats_it():
-    assert sorted(next(draw_batches([1, 2], 5)))[0] == 1 and len(next(draw_batches([1, 2], 5))) == 5
+    assert sorted(next(Batches([1, 2], 5)))[0] == 1 and len(next(Batches([1, 2], 5))) == 5
 
 
 def test_the_best_state_is_kept():

@@ -149,7 +149,7 @@ def load(
         source, target, labels, classes, scale, columns, rename or {}, encoding, reshape, allow_empty, skip_bad_lines
     )
     if split == "lmbff":
-        origin, parts = "files", k_shot(Path(root), test, replace(reading, encoding="utf-8"))
+        origin, rows, parts = "files", None, k_shot(Path(root), test, replace(reading, encoding="utf-8"))
     else:
         files = {name: file for name, file in zip(SPLITS, (train, validation, test), strict=True) if file}
         origin, found = read_all(root, files, reading, rows, hub, where)

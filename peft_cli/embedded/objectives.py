@@ -16,7 +16,7 @@ from peft_cli.backbone.text import pad_rows
 from peft_cli.embedded.architectures import SENTINELS
 from peft_cli.embedded.corpus import Corpus
 from peft_cli.embedded.records import HELD_OUT, named_domain
-from peft_cli.embedded.tasks import Pair, described, document
+from peft_cli.embedded.tasks import Pair, described, document, short_pair
 
 LENGTH = 512  # tokens of a decoder's row
 ENCODER_LENGTH = 256  # at most, of an encoder's row
@@ -35,10 +35,13 @@ class Rows:
     objective: str
     tokenizer: PreTrainedTokenizerFast
     corpus: Corpus
+    short_rows: int = 0
 
     def __call__(self, i: int) -> Row:
         """Row `i` of the training data."""
         rng = Random(f"row/{i}")
+        if i < self.short_rows:
+            return self.pairs(rng, lambda: [short_pair(rng, self.corpus.words)])
         if rng.random() < BOOK_SHARE:
             return self.prose(rng, self.corpus.books)
         words, books, counts = self.corpus.words, self.corpus.books, PAIRS[self.objective]

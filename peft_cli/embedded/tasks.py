@@ -16,6 +16,7 @@ from peft_cli.embedded.records import (
     linearise,
     pattern,
 )
+from peft_cli.embedded.values import draw
 
 Pair = tuple[str, str]  # source, target
 
@@ -71,6 +72,20 @@ def instruction(style: Style) -> str:
     length = {1: "short sentences", 2: "sentences", 3: "long sentences", 9: "one sentence"}[style.per_sentence]
     tone = "cheerful" if "!" in style.ending + style.prefix else "plain"
     return f"describe, {length}, {tone}"
+
+
+def short_pair(rng: Random, words: list[str]) -> Pair:
+    """A few words to copy, or a few fields and the name of the one whose value is asked for."""
+
+    def value() -> str:
+        return draw(rng.choice(["title", "word", "number 1 999"]), rng, words)
+
+    if rng.random() < 0.5:
+        told = " ".join(value() for _ in range(rng.randint(1, 5)))
+        return f"copy : {told}", told
+    fields = {field: value() for field in rng.sample(words, rng.randint(2, 5))}
+    asked = rng.choice(list(fields))
+    return f"{asked} : " + " | ".join(f"{field} : {text}" for field, text in fields.items()), fields[asked]
 
 
 def prose_task(answer: Callable[[Random, list[str]], Pair]) -> Callable[[Random, str], Pair]:

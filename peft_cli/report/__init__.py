@@ -52,6 +52,8 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         metavar="FOLDER",
         help="folders of runs (default: runs)",
     )
+    parser.add_argument("--status", action="store_true", help="tell how many runs are in which state, and why")
+    parser.add_argument("--stale", action="store_true", help="list the runs that no file in experiments/ asks for")
     add_table(parser)
     add_full(parser)
     add_files(parser)
@@ -111,6 +113,11 @@ def listed(text: str) -> list[str]:
 
 def report(options: Namespace) -> int:
     """Reads, tabulates, writes and prints what `options` ask for."""
+    if options.status or options.stale:
+        from peft_cli.status import stale, status
+
+        print("\n".join(tell(options.folders) for tell in [status] * options.status + [stale] * options.stale))
+        return 0
     if options.reproduce:
         from peft_cli.report.papers import reproduced
 

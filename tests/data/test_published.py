@@ -84,7 +84,7 @@ def test_lm_bffs_draws_are_read_as_published():
     keys = "data=sst2", f"data.root={SHARED / 'lm_bff_k_shot' / 'SST-2'}", "data.split=lmbff"
     data = few_shot(load_data(*keys), 16, 13, None)
     assert Counter(e.references[0] for e in data.train) == {"negative": 16, "positive": 16}
-    assert len(data.validation) == 32 and len(data.test) == 872
+    assert len(data.validation) == 32 and len(data.test) == 872 and data.notes["checked_rows"] is None
     assert data.train[0].source == "sentence: nothing happens , and it happens to flat characters ."
     with pytest.raises(
         ValueError, match="shots=16 data_seed=0 is none of the published draws; they are shots=16 data_"

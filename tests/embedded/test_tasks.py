@@ -4,7 +4,7 @@ import pytest
 
 from peft_cli.embedded import tasks
 from peft_cli.embedded.records import HELD_OUT, named_domain
-from peft_cli.embedded.tasks import PROSE, RECORD, described, document, tell
+from peft_cli.embedded.tasks import PROSE, RECORD, described, document, short_pair, tell
 from tests.embedded.corpora import BOOKS, WORDS
 
 DOCUMENTS = [document(Random(i), WORDS, BOOKS, 2) for i in range(600)]
@@ -51,3 +51,10 @@ def test_tasks_on_prose_answer_from_the_prose():
     assert source.split() == target.split()[::-1]
     source, target = PROSE["gap"](Random(0), BOOKS[0])
     assert source.replace("___", target).split() == BOOKS[0].split()[: len(source.replace("___", target).split())]
+
+
+def test_a_short_pair_asks_for_words_of_its_source():
+    for i in range(50):
+        source, target = short_pair(Random(i), WORDS)
+        asked, _, told = source.partition(" : ")
+        assert told == target if asked == "copy" else f"{asked} : {target}" in told

@@ -7,13 +7,13 @@ import torch
 from omegaconf import OmegaConf
 
 from peft_cli.check import resolve
-from peft_cli.train import Recipe, backward, draw_batches, summed_loss
+from peft_cli.train import Batches, Recipe, backward, summed_loss
 from tests.conftest import CONFIGS, examples_for, make_backbone
 
 YAMLS = sorted((Path(__file__).parents[2] / "conf" / "method").glob("*.yaml"))
 RECIPE = Recipe(
     steps=3, batch_size=3, accumulation=1, schedule="constant", warmup_steps=0, weight_decay=0.1, clip=None,
-    loss="token_mean", dropout=False, validate_every=None, select="loss", patience=None,
+    loss="token_mean", dropout=False, validate_every=None, select="loss", patience=None, checkpoint_seconds=0.0,
 )  # fmt: skip
 GREEDY = {"num_beams": 1, "max_new_tokens": 8, "min_new_tokens": 8}
 
@@ -204,7 +204,7 @@ def test_a_bf16_backbone_trains_fp32_tensors(path, family, backbone, method):
     own = {id(p) for _, p in lower.named_parameters()}
     in_bf16 = make_method(path, lower)
     assert all(p.dtype == torch.float32 for p in in_bf16.parameters() if id(p) not in own)
-    rows = next(draw_batches(backbone.encode(examples_for(backbone)), 3))
+    rows = next(Batches(backbone.encode(examples_for(backbone)), 3))
     loss = summed_loss(lower, in_bf16, rows)
     loss.backward()
     assert torch.allclose(loss, summed_loss(backbone, method, rows), rtol=0.05)

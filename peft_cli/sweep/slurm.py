@@ -1,0 +1,224 @@
+"""A sweep through Slurm: submitit starts each run as a task of a job array; what became of it, its own folder tells.
+
+A run that Slurm preempts, requeues or moves to another node goes on from its checkpoint. The client may end at any
+time: the jobs go on, and the same command waits for them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from pydantic import PositiveFloat, PositiveInt
+
+from peft_cli.command import Failure, Task
+from peft_cli.lock import Busy
+from peft_cli.stop import Stopped
+from peft_cli.sweep import Run, queue
+from peft_cli.sweep.board import Board
+from peft_cli.sweep.worker import redirect, share_threads, tell
+
+NOTICE_SECONDS = 120  # before its time limit a job is told; Slurm looks about every 30 seconds
+MOST_STARTS = 100  # of one job: a run whose steps never reach a checkpoint would be requeued for ever
+MISSING = 3  # times a job has to be missing in the queue, since files may take a while to be seen
+GOES_ON = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "FAILED by SIGTERM")  # no fault of the run (nor a scancel)
+MOST_SUBMISSIONS = 10  # of one run by one client
+JOB = "slurm.json"  # in a run's folder: the job that does it
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each run asks of Slurm; conf/hydra/launcher/slurm.yaml tells what each key means."""
+
+    partition: str | None
+    minutes: PositiveInt
+    cpus: PositiveInt | None
+    gpus: PositiveInt | None
+    memory_gb: PositiveFloat | None
+    setup: list[str]
+    more: Mapping[str, Any]
+    wait: bool
+    poll_seconds: PositiveFloat
+
+    def parameters(self) -> dict[str, Any]:
+        """The same in submitit's words."""
+        asked = {
+            "slurm_partition": self.partition,
+            "slurm_time": self.minutes,
+            "slurm_cpus_per_task": self.cpus,
+            "slurm_gpus_per_node": self.gpus,
+            "slurm_mem": None if self.memory_gb is None else f"{round(1024 * self.memory_gb)}M",
+            "slurm_setup": list(self.setup) or None,
+        }
+        return {
+            **{name.removeprefix("slurm_"): value for name, value in asked.items() if value is not None},
+            "job_name": "peft-run",
+            "signal_delay_s": NOTICE_SECONDS,
+            "stderr_to_stdout": True,
+            "additional_parameters": {"requeue": True, **self.more},
+        }
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job does; submitit takes it there and calls it."""
+
+    task: Task
+    run: Run
+
+    def __call__(self) -> None:
+        """Does the run. Its output, its result or its error are in its folder."""
+        redirect(self.run)
+        if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
+            os.environ.setdefault("OMP_NUM_THREADS", cpus)
+        share_threads()
+        try:
+            self.task(OmegaConf.create(self.run.config), self.run.choices, self.run.overrides)
+        except Busy as busy:
+            print(f"peft-run: {busy}", file=sys.stderr)
+        except Stopped as stop:
+            print(f"peft-run: {stop}", file=sys.stderr)
+            self.requeue(stop.number)
+        except (Exception, SystemExit) as error:
+            tell(self.run, error)
+
+    def requeue(self, number: int) -> None:
+        """Starts the job again if its time limit stopped it."""
+        starts = 1 + int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        if number != signal.SIGUSR2:
+            self.run.fail(f"stopped by {signal.Signals(number).name}; retry=true goes on from its checkpoint")
+        elif starts >= MOST_STARTS or not queue.requeue(job_id()):
+            self.run.fail(f"at its time limit after {starts} starts; retry=true goes on from its checkpoint")
+
+
+class Slurm:
+    """Does runs through Slurm; an Engine."""
+
+    def __init__(self, task: Task, jobs: int | None, resources: Resources):
+        self.task, self.jobs, self.resources = task, jobs, resources
+        self.failures: dict[str, Failure] = {}
+        self.submissions: Counter[Path] = Counter()
+
+    def __call__(self, runs: Sequence[Run]) -> dict[str, Failure]:
+        """Submits what is not in the queue already, and waits for all unless it is told not to."""
+        known = queue.queued()
+        if known is None:
+            raise ValueError("hydra/launcher=slurm needs Slurm, and squeue is not here or does not answer")
+        waiting = [run for run in runs if job_of(run) in known]
+        self.submit([run for run in runs if run not in waiting])
+        jobs = sorted({job_of(run).partition("_")[0] for run in runs})
+        told = f", {len(waiting)} were in the queue" if waiting else ""
+        print(f"{len(runs) - len(waiting)} runs submitted{told}; Slurm's jobs: {' '.join(jobs)}", file=sys.stderr)
+        if self.resources.wait:
+            with Board(len(runs), self.jobs or len(runs)) as self.board:
+                self.wait(runs, jobs)
+        return self.failures
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Submits runs as arrays of jobs, and leaves each one's id in its folder."""
+        executor = self.executor(runs[0]) if runs else None
+        size = queue.largest_array()
+        for first in range(0, len(runs), size):
+            some = runs[first : first + size]
+            for run in some:
+                run.folder.path.mkdir(parents=True, exist_ok=True)
+                (run.folder.path / "error.json").unlink(missing_ok=True)  # that of an earlier try
+            for run, job in zip(some, executor.submit_array([Work(self.task, run) for run in some]), strict=True):
+                if not run.folder.is_finished:
+                    run.folder.write(JOB, {"job": job.job_id, "printed": str(job.paths.stdout)})
+
+    def executor(self, run: Run) -> Any:
+        """submitit's executor, which writes its scripts and logs below the folder of all runs."""
+        try:
+            from submitit import SlurmExecutor
+        except ImportError:
+            raise ValueError("hydra/launcher=slurm needs submitit; pip install 'peft-cli[slurm]' has it") from None
+        executor = SlurmExecutor(Path(run.config["runs"]) / ".sweep" / "slurm")
+        jobs = {} if self.jobs is None else {"array_parallelism": self.jobs}
+        executor.update_parameters(**self.resources.parameters(), **jobs)
+        return executor
+
+    def wait(self, runs: Sequence[Run], jobs: Sequence[str]) -> None:
+        """Sees all runs end; Ctrl-C ends the waiting, not the jobs."""
+        left, missing = list(runs), dict.fromkeys((run.folder.path for run in runs), 0)
+        began_at: dict[Path, float] = {}
+        try:
+            while left:
+                known = queue.queued()
+                left = [run for run in left if not self.has_ended(run, known, missing)]
+                running = [run for run in left if known and known.get(job_of(run)) == "RUNNING"]
+                for run in running:
+                    began_at.setdefault(run.folder.path, time.monotonic())
+                self.board.show([(run, began_at[run.folder.path]) for run in running], len(left) - len(running), 0)
+                if left:
+                    time.sleep(self.resources.poll_seconds)
+        except KeyboardInterrupt:
+            self.board.say(f"the jobs go on; the same command waits for them again, scancel {' '.join(jobs)} ends them")
+            raise
+
+    def has_ended(self, run: Run, known: Mapping[str, str] | None, missing: dict[Path, int]) -> bool:
+        """Whether a run has its result or has failed; one that lost its job by no fault of its own starts again."""
+        path = run.folder.path
+        if run.folder.is_finished:
+            self.board.finished(run, None)
+        elif failure := run.failure():
+            self.fail(run, failure)
+        elif known is None or job_of(run) in known:
+            missing[path] = 0
+            return False
+        else:
+            missing[path] += 1
+            return missing[path] >= MISSING and self.is_lost(run, missing)
+        return True
+
+    def is_lost(self, run: Run, missing: dict[Path, int]) -> bool:
+        """Whether a job that is gone without a result is a failure, and not one to submit again."""
+        job, state = job_of(run), queue.ended(job_of(run))
+        self.submissions[run.folder.path] += 1
+        if state.startswith(GOES_ON) and self.submissions[run.folder.path] < MOST_SUBMISSIONS:
+            self.board.say(f"again     {run.folder.path}  its Slurm job {job} ended as {state}")
+            self.submit([run])
+            missing[run.folder.path] = 0
+            return False
+        why = f"its Slurm job {job} ended as {state} without a result; retry=true goes on from its checkpoint"
+        printed, failure = printed_by(run), run.fail(why)
+        self.fail(run, failure._replace(log=failure.log or printed))
+        return True
+
+    def fail(self, run: Run, failure: Failure) -> None:
+        """Keeps a failure for the end, and shows it."""
+        self.failures[str(run.folder.path)] = failure
+        self.board.failed(run, failure)
+
+
+def job_of(run: Run) -> str:
+    """The id of the job that a run was given to; empty where there is none."""
+    return submitted(run.folder.path).get("job", "")
+
+
+def printed_by(run: Run) -> str | None:
+    """The file with what a run's job printed before the run itself had a file for that."""
+    return submitted(run.folder.path).get("printed")
+
+
+def submitted(folder: Path) -> dict:
+    """What is known about the job of a run's folder; empty where there is none."""
+    try:
+        return json.loads((folder / JOB).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def job_id() -> str:
+    """The id of the job that this process is in."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]

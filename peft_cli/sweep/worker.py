@@ -1,0 +1,75 @@
+"""The process of one run of a sweep: its output goes to a file, and it ends when the process that started it does."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from typing import NoReturn
+
+from omegaconf import OmegaConf
+
+from peft_cli.command import Task, failure_of
+from peft_cli.lock import LOST, Busy
+from peft_cli.results import OUTPUT
+from peft_cli.stop import Stopped
+from peft_cli.sweep import Run
+
+STOPPED = 74  # exit code of a run that a signal stopped, and that can go on
+
+
+def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
+    """Does a run and exits: 0 with its result there, 1 with its error.json, STOPPED, or LOST to another process."""
+    os.setsid()  # Ctrl-C reaches the sweep's own process, which then tells this one
+    os.environ.update(environment)
+    redirect(run)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    share_threads()
+    try:
+        task(OmegaConf.create(run.config), run.choices, run.overrides)
+    except Busy as busy:
+        print(f"peft-run: {busy}", file=sys.stderr)
+        sys.exit(LOST)
+    except (Stopped, KeyboardInterrupt) as stop:
+        print(f"peft-run: {stop or 'stopped before its first step'}", file=sys.stderr)
+        sys.exit(STOPPED)
+    except (Exception, SystemExit) as error:
+        tell(run, error)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def redirect(run: Run) -> None:
+    """Appends all that the process prints, its last words in a crash too, to a file in the run's folder."""
+    run.folder.path.mkdir(parents=True, exist_ok=True)
+    with (run.folder.path / OUTPUT).open("a") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    faulthandler.enable()
+
+
+def end_with_parent() -> None:
+    """Stops the run, as Ctrl-C does, when the process that started it is gone."""
+    wait([parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def share_threads() -> None:
+    """Gives torch the run's share of threads, where it was imported before the environment was set."""
+    if "torch" in sys.modules and "OMP_NUM_THREADS" in os.environ:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def tell(run: Run, error: BaseException) -> None:
+    """Prints an exception, and writes error.json where the task has not."""
+    import traceback
+
+    traceback.print_exception(error)
+    if run.folder.error() is None:
+        failure = failure_of(error)
+        run.folder.fail(error, failure.reason, failure.is_wrong_request, run.command)
