@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs
+REPORT ?= report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slurm slurmdbd faults check bench report
+.PHONY: help setup demo test slurm slurmdbd faults check bench report paper
 
 help: ## lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,5 +45,9 @@ bench: setup ## times a step of each method on the embedded backbone
 	$(BIN)/peft-run -m +experiment=bench runs=$(RUNS)/bench
 	$(BIN)/peft-report $(RUNS)/bench
 
-report: setup ## makes the tables of all runs
-	$(BIN)/peft-report $(RUNS)
+report: setup ## makes tables, comparisons and figures of all runs, in every format, in report/
+	$(BIN)/peft-report $(RUNS) --out $(REPORT)
+
+paper: setup ## repeats a table of a paper and puts it beside ours: make paper TABLE=prefix_e2e
+	$(BIN)/peft-report --reproduce $(TABLE) | PATH="$(abspath $(BIN)):$$PATH" sh
+	$(BIN)/peft-report $(RUNS) --paper $(TABLE)

@@ -107,12 +107,12 @@ def count(parameters: Iterable[Tensor]) -> int:
 
 
 def step_times(seconds: list[float]) -> dict[str, float | None]:
-    """Median, 10th and 90th percentile of the seconds of a step; null where too few were timed."""
+    """Median, quartiles, 10th and 90th percentile of the seconds of a step; null where too few were timed."""
     timed = seconds[UNTIMED_STEPS:]
     if len(timed) < 2:
-        return {"median": None, "p10": None, "p90": None}
-    tenths = quantiles(timed, n=10, method="inclusive")
-    return {"median": median(timed), "p10": tenths[0], "p90": tenths[-1]}
+        return dict.fromkeys(("median", "p10", "p25", "p75", "p90"))
+    tenths, quarters = (quantiles(timed, n=n, method="inclusive") for n in (10, 4))
+    return {"median": median(timed), "p10": tenths[0], "p25": quarters[0], "p75": quarters[-1], "p90": tenths[-1]}
 
 
 class PeakMemory:

@@ -22,6 +22,7 @@ CANNOT_CHANGE_A_RESULT = (
     *("jobs", "retry", "plan"),
 )
 UNTOUCHED = "untouched"  # in place of a method with shots=0
+SEEDS = ("seed", "data_seed")
 UNUSED_WITHOUT_SHOTS = ("method", "train", "seed", "data_seed", "draw", "validation")
 OUTPUT = "output.log"  # what a run of a sweep printed
 PRINTED_CHARACTERS = 20_000  # of which error.json has the end

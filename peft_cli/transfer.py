@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from peft_cli.method import Method, told
-from peft_cli.results import CANNOT_CHANGE_A_RESULT, without
-from peft_cli.tables import SEEDS
+from peft_cli.results import CANNOT_CHANGE_A_RESULT, SEEDS, without
 
 
 def found(init_from: str | list[str] | None) -> str | list[str] | None:

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import t
 
 from peft_cli.report import main
-from peft_cli.tables import interval
+from peft_cli.report.intervals import interval
 
 BLEU = "nrefs:var|case:lc|eff:no|tok:13a|smooth:exp|version:2.6.0"
 RESULT = {

@@ -1,0 +1,63 @@
+"""Exact tests of paired differences, and the correction for many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+MOST_EXACT = 40  # pairs whose 2 ** n signs are all looked at; more are sampled
+SAMPLES, DRAWN_AT_ONCE = 100_000, 10_000
+UNITS = 1e9  # differences are compared as whole multiples of 1 / UNITS, so that equal sums are equal
+
+
+class SignFlip(NamedTuple):
+    """A two-sided test of differences that are symmetric around zero if nothing differs."""
+
+    p: float
+    floor: float  # the smallest p that so many pairs can have
+    is_exact: bool
+
+
+def sign_flip(differences: Sequence[float]) -> SignFlip:
+    """The share of all 2 ** n choices of signs that bring the sum as far from zero as it is, or further.
+
+    Exact up to MOST_EXACT pairs: the sums under all signs of one half are counted against those of the other half
+    (Fisher, 1935). Beyond, SAMPLES choices are drawn, always the same ones.
+    """
+    signed = np.rint(np.asarray(differences, float) * UNITS).astype(np.int64)
+    whole, observed, n = np.abs(signed), abs(int(signed.sum())), len(signed)
+    if n > MOST_EXACT:
+        return sampled(whole, observed)
+    left, right = signed_sums(whole[: n // 2]), np.sort(signed_sums(whole[n // 2 :]))
+    below = np.searchsorted(right, -observed - left, side="right").sum()
+    above = len(right) * len(left) - np.searchsorted(right, observed - left, side="left").sum()
+    return SignFlip(min(1.0, float(below + above) / 2**n), min(1.0, 2 / 2**n), True)
+
+
+def signed_sums(values: np.ndarray) -> np.ndarray:
+    """The sums of `values` [n] under every choice of their signs [2 ** n]."""
+    sums = np.zeros(1, np.int64)
+    for value in values:
+        sums = np.concatenate([sums - value, sums + value])
+    return sums
+
+
+def sampled(whole: np.ndarray, observed: int) -> SignFlip:
+    """The test by drawn signs; the observed ones count as one of them, so p is never zero."""
+    generator = np.random.default_rng(0)
+    extreme = 1
+    for _ in range(SAMPLES // DRAWN_AT_ONCE):
+        signs = generator.integers(0, 2, (DRAWN_AT_ONCE, len(whole)), dtype=np.int8) * 2 - 1
+        extreme += int((np.abs(signs @ whole) >= observed).sum())
+    return SignFlip(extreme / (SAMPLES + 1), 1 / (SAMPLES + 1), False)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Each p corrected for being one of several (Holm, 1979): the family errs at most as often as one test would."""
+    corrected, running = [0.0] * len(ps), 0.0
+    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        running = max(running, min(1.0, (len(ps) - rank) * ps[i]))
+        corrected[i] = running
+    return corrected

@@ -1,0 +1,61 @@
+"""Costs relative to other methods, only within one machine, with the noise of timings."""
+
+import pytest
+
+from peft_cli.report.costs import cost_grids
+from peft_cli.report.runs import as_run
+from peft_cli.report.tables import tables
+from tests.report.results import result
+
+
+def grids(*results):
+    [table] = tables([as_run(f"{i}", made) for i, made in enumerate(results)])
+    return {grid.caption: grid for grid in cost_grids(table)}
+
+
+def column(grid, name):
+    return {row[0].text: row[grid.columns.index(name)].text for row in grid.rows}
+
+
+def study(**changes):
+    return [result(method, 50, seed, **changes) for method in ("pt", "spt", "ft") for seed in (0, 1)]
+
+
+def test_costs_stand_relative_to_full_and_to_prompt_tuning():
+    found = grids(*study())
+    assert column(found["Cost relative to ft, exact on any machine"], "stored")["pt"] == f"{19_200 / 3_554_304:.3g}"
+    assert column(found["Cost relative to pt, exact on any machine"], "stored")["spt"] == "1.01"
+    assert column(found["Cost, exact on any machine"], "GFLOP/step")["ft"] == "6.8"
+
+
+def test_a_step_has_its_quartiles():
+    steps = column(grids(*study())["Cost, measured on x86_64 (threads: 2)"], "step ms")
+    assert steps["ft"] == "68.2 (64.8-71.6)"
+
+
+def test_a_ratio_within_the_noise_is_marked():
+    found = grids(*study())
+    ratios = column(found["Cost relative to pt, measured on x86_64 (threads: 2)"], "step ms")
+    assert ratios["spt"] == "1.01" and ratios["pt"] == "1"  # the floor is half a millisecond in 68
+    repeated = [result("pt", 50, 0, cost__generation_seconds_per_example=0.2) for _ in range(2)]
+    repeated[0]["cost"]["step_seconds"]["median"] *= 1.16
+    found = grids(*study(), *repeated)
+    grid = found["Cost, measured on x86_64 (threads: 2)"]
+    assert any("16.0% at most in" in note and "A/A" in note for note in grid.notes)
+    ratios = column(found["Cost relative to pt, measured on x86_64 (threads: 2)"], "step ms")
+    assert ratios["spt"] == "≈ 1.01" and ratios["ft"] == "0.695"
+
+
+def test_machines_are_never_mixed():
+    found = grids(*study(), *(result("lora", 50, seed, environment__device="H200") for seed in (0, 1)))
+    assert set(column(found["Cost, measured on H200 (threads: 2)"], "step ms")) == {"lora"}
+    assert set(column(found["Cost, measured on x86_64 (threads: 2)"], "step ms")) == {"pt", "spt", "ft"}
+    assert "Cost relative to ft, measured on H200 (threads: 2)" not in found
+    notes = found["Cost, measured on H200 (threads: 2)"].notes
+    assert "relative to ft: absent, as ft stands in 0 rows here" in notes
+
+
+@pytest.mark.parametrize("energy", [None, 1200.0])
+def test_what_nobody_measured_has_no_column(energy):
+    found = grids(*study(cost__energy_joules=energy))
+    assert ("energy J" in found["Cost, measured on x86_64 (threads: 2)"].columns) == (energy is not None)

@@ -1,0 +1,98 @@
+"""The figures: no text lies on other text, a method looks the same everywhere, the same runs make the same bytes."""
+
+from importlib import import_module
+from itertools import combinations
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from peft_cli.report.compare import sign
+from peft_cli.report.figures import drawn, kinds
+from peft_cli.report.figures.parameters import pareto
+from peft_cli.report.figures.places import Point, places
+from peft_cli.report.figures.style import COLOURS, DASHES, MARKERS, looks, titled
+from peft_cli.report.runs import find
+from peft_cli.report.tables import tables
+from tests.report.results import METHODS, result, study, write_study
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("study")
+    long = [result("pt", 50, seed, config__method__text="a rather long text to start from") for seed in range(2)]
+    write_study(runs, [*study(seeds=range(2)), *long])
+    return tables(find([runs]).runs)
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_no_text_lies_on_other_text(made, kind):
+    pictures = list(import_module(f"peft_cli.report.figures.{kind}").draw(made, ["bleu"]))
+    assert pictures
+    for name, caption, figure in pictures:
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in shown(figure)]
+        width, height = figure.canvas.get_width_height()
+        cut = [text for text, box in boxes if min(box.x0, box.y0) < -1 or box.x1 > width + 1 or box.y1 > height + 1]
+        on_top = [(a, b) for (a, one), (b, other) in combinations(boxes, 2) if one.shrunk(0.9, 0.9).overlaps(other)]
+        assert len(boxes) > 10 and not cut and not on_top, (name, caption)
+
+
+def shown(figure):
+    """Every text that is drawn: ticks beyond the ends of an axis are not."""
+    found = [text for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        found += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            labels = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+            found += [label for place, label in labels if low <= place <= high]
+    return [text for text in found if text.get_visible() and text.get_text().strip()]
+
+
+def test_a_method_looks_the_same_whatever_stands_beside_it():
+    alone = looks({"pt": "pt"})["pt"]
+    assert looks({name: name for name in METHODS})["pt"] == alone
+    assert len({(look.colour, look.marker) for look in looks({name: name for name in METHODS}).values()}) == len(
+        METHODS
+    )
+
+
+def test_methods_differ_without_colour():
+    found = looks({name: name for name in METHODS}).values()
+    assert len({(look.marker, str(look.dash)) for look in found}) == len(METHODS)
+    assert len(COLOURS) * len(MARKERS) * len(DASHES) == len({(i % 7, i % 13, i % 5) for i in range(455)})
+
+
+def test_variants_of_a_method_differ_in_their_fill_alone():
+    one, other = looks({"pt (lr=1)": "pt", "pt (lr=2)": "pt"}).values()
+    assert one.fill != other.fill and one._replace(fill="") == other._replace(fill="")
+
+
+def test_the_same_runs_make_the_same_bytes(made):
+    [(place,)] = [[place for place in places(made) if "mini" in place.title]]
+    one, other = (next(iter(drawn(place.tables[:1], ["bleu"]))).figures for _ in range(2))
+    assert [(figure.name, figure.png, figure.pdf) for figure in one] == [(f.name, f.png, f.pdf) for f in other]
+    assert all(figure.png.startswith(b"\x89PNG") and figure.pdf.startswith(b"%PDF") for figure in one)
+
+
+def test_the_front_is_what_nothing_with_as_little_stored_beats():
+    found = [
+        Point(name, x, y, None) for name, x, y in [("a", 1, 5), ("b", 2, 4), ("c", 3, 7), ("d", 3, 6), ("e", 9, 7)]
+    ]
+    assert [point.label for point in pareto(found, sign("bleu"))] == ["a", "c"]
+    assert [point.label for point in pareto(found, sign("ter"))] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bleu", "BLEU"),
+        ("rougeL", "ROUGE-L"),
+        ("rouge_l", "ROUGE-L"),
+        ("bleu_seen", "BLEU seen"),
+        ("accuracy", "accuracy"),
+    ],
+)
+def test_metrics_have_the_papers_names(name, expected):
+    assert titled(name) == expected
