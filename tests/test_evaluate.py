@@ -12,10 +12,8 @@ from peft_cli.method import Method
 from peft_cli.method.ft import FT
 from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
-from peft_cli.results import PartialPredictions
 from peft_cli.train import summed_loss
 from tests.conftest import CONFIGS, EXAMPLES, examples_for, make_backbone, make_tokenizer
-from tests.test_train import make
 
 LABELS = ("good food", "bad", "great place in area")  # of one, two and four tokens
 OPTIONS = {"beams": 1, "length_penalty": 1.0, "max_new_tokens": 6, "min_new_tokens": 0, "no_repeat_ngram": 0}
