@@ -132,21 +132,14 @@ def attend(
     (https://huggingface.co/docs/transformers/attention_interface).
     """
     length, scaling = key.shape[2], query.shape[-1] ** -0.5 if scaling is None else scaling
-    if (prompt := vars(module).get("peft_cli_prompt")) == []:
-        prompt += [key, value]
-    elif prompt is not None:
-        key, value = (
-            torch.cat([p.expand(len(x), -1, -1, -1), x], dim=2) for p, x in zip(prompt, (key, value), strict=True)
-        )
+    key, value = led(module, key, value)
     behind = key.shape[2]
     if hasattr(module, "peft_cli_change"):
         key, value = module.peft_cli_change(key, value)
     front = key.shape[2] - behind
     biases = [F.pad(b, (key.shape[2] - length, 0)) for b in (attention_mask, position_bias) if b is not None]
     if hasattr(module, "peft_cli_sees"):
-        sees = module.peft_cli_sees(query.shape[0], query.shape[2])
-        hidden = torch.zeros_like(sees, dtype=query.dtype).masked_fill(~sees, torch.finfo(query.dtype).min)
-        biases.append(F.pad(hidden[:, None, :, None].expand(-1, -1, -1, front), (0, behind)))
+        biases.append(hiding(module.peft_cli_sees(query.shape[0], query.shape[2]), front, behind, query.dtype))
     gate = module.peft_cli_gate()[:, None, :, None].to(query.dtype) if hasattr(module, "peft_cli_gate") else None
     if gate is not None:
         query, key, value = torch.cat([query, gate * query], -1), apart(key, front), apart(value, front)
@@ -158,6 +151,22 @@ def attend(
         own, added = out.chunk(2, -1)
         out = own + gate * added
     return out.transpose(1, 2), None
+
+
+def led(module: nn.Module, key: Tensor, value: Tensor) -> list[Tensor]:
+    """Key and value [B, kv_heads, P + T, d_head] with the module's prompt in front; they fill one that is empty."""
+    prompt = vars(module).get("peft_cli_prompt")
+    if prompt == []:
+        prompt += [key, value]
+    if not prompt or prompt[0] is key:
+        return [key, value]
+    return [torch.cat([p.expand(len(x), -1, -1, -1), x], dim=2) for p, x in zip(prompt, (key, value), strict=True)]
+
+
+def hiding(sees: Tensor, front: int, behind: int, dtype: torch.dtype) -> Tensor:
+    """What hides the first `front` of all keys from the queries for which `sees` [B, T] is false, to add to scores."""
+    hidden = torch.zeros_like(sees, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)
+    return F.pad(hidden[:, None, :, None].expand(-1, -1, -1, front), (0, behind))
 
 
 def apart(states: Tensor, front: int) -> Tensor:
