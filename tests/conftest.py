@@ -1,5 +1,7 @@
 """Tiny backbones of every family with random weights, and a tokenizer of their own."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -18,6 +20,18 @@ from transformers import (
 from peft_cli.backbone import Backbone
 from peft_cli.backbone.places import IMPLEMENTATION
 from peft_cli.data import Example
+
+SHARED = Path(__file__).parents[2] / "shared"  # published files that some tests need
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Fails a test that is skipped for want of something although the published files are here."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and SHARED.exists() and "needs" in str(report.longrepr):
+        report.outcome, report.longrepr = "failed", f"skipped where nothing may be: {report.longrepr[-1]}"
+
 
 WORDS = [
     "name", ":", "Blue", "Spice", "Alimentum", "|", "area", "riverside", "price", "cheap", "The", "is", "in", "a",
