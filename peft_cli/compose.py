@@ -56,8 +56,9 @@ def compose(plain: Callable, runs: bool, *, config_name: str, overrides: list[st
     if "experiment" in choices:
         check_experiment(cfg, plain)
         more = [] if is_sweep else settings(choices.experiment, choices, firsts)
-        check_keys([*firsts, *more], plain)
-        cfg = plain(config_name=config_name, overrides=[*firsts, *more], run_mode=run_mode, **rest) if more else cfg
+        if more:
+            check_keys([*firsts, *more], plain)
+            cfg = plain(config_name=config_name, overrides=[*firsts, *more], run_mode=run_mode, **rest)
     cfg.hydra.overrides.task = [line for line, _ in accepted if not re.match(HYDRAS_OWN, line)]
     check_content(cfg, is_complete=runs and not is_sweep)
     return cfg

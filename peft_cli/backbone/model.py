@@ -47,6 +47,7 @@ class Backbone:
         limits = max_source_tokens, max_target_tokens
         self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number)
         self.reserve(0)
+        self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
         if self.family.is_decoder_only:
             model.register_forward_pre_hook(self.shifted, with_kwargs=True)
         modules = [attention.module for kind in self.attentions().values() for attention in kind]
@@ -160,7 +161,7 @@ class Backbone:
         if not trains and self.kept and torch.equal(self.kept[0], vectors):
             return self.kept[1]
         positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
-        prompt: list[list[Tensor]] = [[] for _ in self.attentions()["decoder"]]
+        prompt: list[list[Tensor]] = [[] for _ in self.readers]
         self.lead(prompt)
         training = self.model.training
         self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt that it gave
@@ -174,14 +175,13 @@ class Backbone:
 
         It stays until the next inputs come, since checkpointed blocks run again in the backward pass.
         """
-        if self.family.is_decoder_only:
-            self.lead(inputs.get("prompt"))
+        self.lead(inputs.get("prompt"))
         return {name: tensor for name, tensor in inputs.items() if name != "prompt"}
 
     def lead(self, prompt: list[list[Tensor]] | None) -> None:
         """Hands each attention module its part of a prompt."""
         self.prompt = prompt
-        for i, attention in enumerate(self.attentions()["decoder"]):
+        for i, attention in enumerate(self.readers):
             attention.lead(None if prompt is None else prompt[i])
 
     def shifted(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
