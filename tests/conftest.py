@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -124,3 +125,16 @@ def family(request) -> str:
 @pytest.fixture
 def backbone(family) -> Backbone:
     return make_backbone(family)
+
+
+def three_equal_steps(ours, method, model, batch, optimizers, gradients) -> None:
+    """Takes three steps with `method` on `ours` and with HF peft's `model`; losses and `gradients()` have to agree."""
+    for _ in range(3):
+        losses = [F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss]
+        assert torch.allclose(*losses, atol=1e-5)
+        for loss, optimizer in zip(losses, optimizers, strict=True):
+            optimizer.zero_grad()
+            loss.backward()
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in gradients())
+        for optimizer in optimizers:
+            optimizer.step()

@@ -1,9 +1,8 @@
 import pytest
 import torch
-import torch.nn.functional as F
 
 from peft_cli.method.ia3 import IA3
-from tests.conftest import D_MODEL, LAYERS, examples_for, make_backbone
+from tests.conftest import D_MODEL, LAYERS, examples_for, make_backbone, three_equal_steps
 
 NAMES = {"llama": ["k_proj", "v_proj", "down_proj"], "bart": ["k_proj", "v_proj", "fc2"], "t5": ["k", "v", "wo"]}
 
@@ -28,15 +27,7 @@ def test_three_steps_are_those_of_hf_peft(family):
         pairs.append((scale, p))
     batch = ours.batch(ours.encode(examples_for(ours)))
     optimizers = [torch.optim.AdamW(m.parameters(), lr=1e-2) for m in (method, model)]
-    for _ in range(3):
-        losses = [F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss]
-        assert torch.allclose(*losses, atol=1e-5)
-        for loss, optimizer in zip(losses, optimizers, strict=True):
-            optimizer.zero_grad()
-            loss.backward()
-        assert all(torch.allclose(a.grad, b.grad.flatten(), atol=1e-5) for a, b in pairs)
-        for optimizer in optimizers:
-            optimizer.step()
+    three_equal_steps(ours, method, model, batch, optimizers, lambda: [(a.grad, b.grad.flatten()) for a, b in pairs])
 
 
 def test_it_trains_a_number_for_each_key_value_and_inner_activation():

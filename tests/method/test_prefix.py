@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from peft_cli.data import Example
 from peft_cli.method.prefix import Prefix
-from tests.conftest import D_MODEL, EXAMPLES, LAYERS, examples_for, make_backbone
+from tests.conftest import D_MODEL, EXAMPLES, LAYERS, examples_for, make_backbone, three_equal_steps
 
 
 def make(backbone, **options):
@@ -160,15 +160,7 @@ def test_without_mlp_three_steps_are_those_of_hf_peft(family):
     rows.data.copy_(method.stacks["decoder"].rows.data)
     batch = ours.batch(ours.encode(EXAMPLES))  # padded on the right, where HF peft is right too
     optimizers = [torch.optim.AdamW(m.parameters(), lr=1e-2) for m in (method, model)]
-    for _ in range(3):
-        losses = [F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss]
-        assert torch.allclose(*losses, atol=1e-5)
-        for loss, optimizer in zip(losses, optimizers, strict=True):
-            optimizer.zero_grad()
-            loss.backward()
-        assert torch.allclose(method.stacks["decoder"].rows.grad, rows.grad, atol=1e-5)
-        for optimizer in optimizers:
-            optimizer.step()
+    three_equal_steps(ours, method, model, batch, optimizers, lambda: [(method.stacks["decoder"].rows.grad, rows.grad)])
 
 
 @pytest.mark.parametrize("family", ["bart", "t5"])

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from peft_cli.method.pt import PT
-from tests.conftest import D_MODEL, examples_for, make_backbone
+from tests.conftest import D_MODEL, examples_for, make_backbone, three_equal_steps
 
 
 def make(backbone, init="vocabulary", text=None, length=4):
@@ -50,15 +50,7 @@ def test_three_steps_are_those_of_hf_peft(family):
     embedding.data.copy_(method.prompt.data)
     batch = ours.batch(ours.encode(examples_for(ours)))  # padded on the right, where HF peft is right too
     optimizers = [torch.optim.AdamW([p], lr=1e-2) for p in (method.prompt, embedding)]
-    for _ in range(3):
-        losses = [F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss]
-        assert torch.allclose(*losses, atol=1e-5)
-        for loss, optimizer in zip(losses, optimizers, strict=True):
-            optimizer.zero_grad()
-            loss.backward()
-        assert torch.allclose(method.prompt.grad, embedding.grad, atol=1e-5)
-        for optimizer in optimizers:
-            optimizer.step()
+    three_equal_steps(ours, method, model, batch, optimizers, lambda: [(method.prompt.grad, embedding.grad)])
 
 
 def test_hf_peft_is_wrong_on_gpt2_padded_on_the_left_and_this_is_not():

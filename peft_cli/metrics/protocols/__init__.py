@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,6 +13,11 @@ from typing import Literal
 def one_line(text: str) -> str:
     """`text` with single spaces: a CR or U+2028 in one prediction would shift every later one in a file of lines."""
     return " ".join(text.split())
+
+
+def split(text: str) -> str:
+    """`text` with spaces around every character that is no letter, digit or underscore."""
+    return one_line(" ".join(re.split(r"(\W)", text)))
 
 
 @dataclass(frozen=True)

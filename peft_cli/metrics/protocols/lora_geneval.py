@@ -4,13 +4,13 @@ https://github.com/microsoft/LoRA and https://github.com/WebNLG/GenerationEval; 
 """
 
 from peft_cli.metrics.protocols import Protocol
-from peft_cli.metrics.protocols.dart import split
+from peft_cli.metrics.protocols.dart import words
 
 PROTOCOL = Protocol(
     "lora_geneval",
     metrics=("bleu", "meteor"),
-    prediction=split,
-    reference=split,
+    prediction=words,
+    reference=words,
     groups_inputs=True,
     most_references=6,
     padding="repeat",

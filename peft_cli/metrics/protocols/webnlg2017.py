@@ -4,11 +4,9 @@ Predictions lose their case, then what is not ASCII, and are then split at whate
 are split first. So a pound sign that touches a number is one word in a prediction and two in a reference.
 """
 
-import re
-
 from unidecode import unidecode
 
-from peft_cli.metrics.protocols import Protocol, one_line
+from peft_cli.metrics.protocols import Protocol, split
 
 
 def prediction(text: str) -> str:
@@ -19,11 +17,6 @@ def prediction(text: str) -> str:
 def reference(text: str) -> str:
     """Split, lower case, then ASCII."""
     return unidecode(split(text).lower())
-
-
-def split(text: str) -> str:
-    """`text` with spaces around every character that is no letter, digit or underscore."""
-    return one_line(" ".join(re.split(r"(\W)", text)))
 
 
 PROTOCOL = Protocol(
