@@ -30,14 +30,14 @@ Row = tuple[list[int], list[int]]  # ids that are read, and labels (of the same 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one objective: `rows(i)` is always the same one."""
+    """The rows of one objective: `rows[i]` is always the same one."""
 
     objective: str
     tokenizer: PreTrainedTokenizerFast
     corpus: Corpus
     short_rows: int = 0
 
-    def __call__(self, i: int) -> Row:
+    def __getitem__(self, i: int) -> Row:
         """Row `i` of the training data."""
         rng = Random(f"row/{i}")
         if i < self.short_rows:
@@ -148,7 +148,8 @@ def loss(model: PreTrainedModel, rows: Sequence[Row]) -> tuple[Tensor, int]:
     """The cross-entropy in nats summed over the scored tokens of `rows`, and how many those are."""
     pad = model.config.pad_token_id or 0
     inputs = pad_rows([ids for ids, _ in rows], pad)
-    labels = pad_rows([labels for _, labels in rows], IGNORE)["input_ids"]
+    labels = pad_rows([labels for _, labels in rows], IGNORE)["input_ids"].to(model.device)
+    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels=labels)
     elif model.config.model_type == "gpt2":
