@@ -39,6 +39,7 @@ from peft_cli.progress import progress
 EMBEDDED = Path(__file__).parent / "embedded"
 PARTS = {"cpu": 4, "cuda": 1}  # of a step, one after the other
 ROWS_AT_ONCE = 64  # that a worker hands over
+SHORT = 35  # positions of a short row, about
 LR, BETAS = 4e-3, (0.9, 0.95)
 WARMUP, COOLDOWN = 0.02, 0.3  # shares of the steps over which the learning rate rises and falls
 LOG_SECONDS, CHECKPOINT_SECONDS = 30, 300
@@ -87,7 +88,8 @@ def pretrain(options: dict) -> None:
     tokenizer = load_tokenizer(name, out, corpus)
     model = build(name).to("cuda" if torch.cuda.is_available() else "cpu")
     architecture = ARCHITECTURES[name]
-    rows = Rows(architecture.objective, tokenizer, corpus, architecture.short_rows)
+    short_rows = architecture.short_steps * int(options["batch"]) // SHORT
+    rows = Rows(architecture.objective, tokenizer, corpus, architecture.book_share, short_rows)
     optimizers = make_optimizers(model, architecture.table_lr)
     log = train(model, optimizers, rows, options, out / "checkpoint.pt")
     losses = held_out_losses(model, rows)

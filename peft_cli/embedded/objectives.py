@@ -20,7 +20,6 @@ from peft_cli.embedded.tasks import Pair, described, document, short_pair
 
 LENGTH = 512  # tokens of a decoder's row
 ENCODER_LENGTH = 256  # at most, of an encoder's row
-BOOK_SHARE = 0.15  # of the rows
 NOISE_SHARE, SPAN_TOKENS = {"spans": 0.15, "infilling": 0.3, "masked": 0.15}, 3
 HELD_OUT_ROWS = 64  # of each kind, that a backbone is judged by
 PAIRS = {"causal": (1, 2, 3, 5, 8), "spans": (1, 1, 1, 2), "infilling": (1, 1, 1, 2), "masked": (1, 2)}
@@ -35,6 +34,7 @@ class Rows:
     objective: str
     tokenizer: PreTrainedTokenizerFast
     corpus: Corpus
+    book_share: float = 0.15
     short_rows: int = 0
 
     def __getitem__(self, i: int) -> Row:
@@ -42,7 +42,7 @@ class Rows:
         rng = Random(f"row/{i}")
         if i < self.short_rows:
             return self.pairs(rng, lambda: [short_pair(rng, self.corpus.words)])
-        if rng.random() < BOOK_SHARE:
+        if rng.random() < self.book_share:
             return self.prose(rng, self.corpus.books)
         words, books, counts = self.corpus.words, self.corpus.books, PAIRS[self.objective]
         return self.pairs(rng, lambda: document(rng, words, books, rng.choice(counts)))
