@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import OmegaConf
 from pydantic import PositiveFloat, PositiveInt
@@ -27,10 +27,12 @@ from peft_cli.sweep import Run, queue
 from peft_cli.sweep.board import Board
 from peft_cli.sweep.worker import redirect, share_threads, tell
 
-NOTICE_SECONDS = 120  # before its time limit a job is told; Slurm looks about every 30 seconds
+NOTICE_SECONDS = 120  # before its time limit a job is told, at most; Slurm looks about every 30 seconds
+BUSY_SECONDS = 5.0  # between two tries of a job to get a run that another process holds
 MOST_STARTS = 100  # of one job: a run whose steps never reach a checkpoint would be requeued for ever
 MISSING = 3  # times a job has to be missing in the queue, since files may take a while to be seen
 GOES_ON = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "FAILED by SIGTERM")  # no fault of the run (nor a scancel)
+NO_STEP = "Unable to create step for job"  # srun's last words where Slurm could not start the run in its requeued job
 MOST_SUBMISSIONS = 10  # of one run by one client
 JOB = "slurm.json"  # in a run's folder: the job that does it
 
@@ -62,7 +64,7 @@ class Resources:
         return {
             **{name.removeprefix("slurm_"): value for name, value in asked.items() if value is not None},
             "job_name": "peft-run",
-            "signal_delay_s": NOTICE_SECONDS,
+            "signal_delay_s": min(NOTICE_SECONDS, 30 * self.minutes),  # at the earliest at half the time
             "stderr_to_stdout": True,
             "additional_parameters": {"requeue": True, **self.more},
         }
@@ -82,14 +84,23 @@ class Work:
             os.environ.setdefault("OMP_NUM_THREADS", cpus)
         share_threads()
         try:
+            signal.signal(signal.SIGUSR2, stop)  # in place of submitit's, to which a run that still loads has failed
+            while not self.is_done():
+                time.sleep(BUSY_SECONDS)
+        except Stopped as stopped:
+            print(f"peft-run: {stopped}", file=sys.stderr)
+            self.requeue(stopped.number)
+        except (Exception, SystemExit) as error:
+            tell(self.run, error)
+
+    def is_done(self) -> bool:
+        """Does the run unless another process holds it, as one of a lost node seems to until its claim is old."""
+        try:
             self.task(OmegaConf.create(self.run.config), self.run.choices, self.run.overrides)
         except Busy as busy:
             print(f"peft-run: {busy}", file=sys.stderr)
-        except Stopped as stop:
-            print(f"peft-run: {stop}", file=sys.stderr)
-            self.requeue(stop.number)
-        except (Exception, SystemExit) as error:
-            tell(self.run, error)
+            return False
+        return True
 
     def requeue(self, number: int) -> None:
         """Starts the job again if its time limit stopped it."""
@@ -98,6 +109,11 @@ class Work:
             self.run.fail(f"stopped by {signal.Signals(number).name}; retry=true goes on from its checkpoint")
         elif starts >= MOST_STARTS or not queue.requeue(job_id()):
             self.run.fail(f"at its time limit after {starts} starts; retry=true goes on from its checkpoint")
+
+
+def stop(number: int, frame: object) -> NoReturn:
+    """Ends a run at a signal where it stands: before its first step, or behind the last."""
+    raise Stopped(number)
 
 
 class Slurm:
@@ -184,7 +200,7 @@ class Slurm:
         """Whether a job that is gone without a result is a failure, and not one to submit again."""
         job, state = job_of(run), queue.ended(job_of(run))
         self.submissions[run.folder.path] += 1
-        if state.startswith(GOES_ON) and self.submissions[run.folder.path] < MOST_SUBMISSIONS:
+        if (state.startswith(GOES_ON) or never_began(run)) and self.submissions[run.folder.path] < MOST_SUBMISSIONS:
             self.board.say(f"again     {run.folder.path}  its Slurm job {job} ended as {state}")
             self.submit([run])
             missing[run.folder.path] = 0
@@ -208,6 +224,12 @@ def job_of(run: Run) -> str:
 def printed_by(run: Run) -> str | None:
     """The file with what a run's job printed before the run itself had a file for that."""
     return submitted(run.folder.path).get("printed")
+
+
+def never_began(run: Run) -> bool:
+    """Whether Slurm started a run's job and then failed to start the run in it, as happens when its node was lost."""
+    printed = Path(printed_by(run) or "")
+    return printed.is_file() and NO_STEP in printed.read_text(errors="replace").rstrip().rpartition("\n")[2]
 
 
 def submitted(folder: Path) -> dict:
