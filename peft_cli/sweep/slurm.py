@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -140,7 +141,7 @@ class Slurm:
         return self.failures
 
     def submit(self, runs: Sequence[Run]) -> None:
-        """Submits runs as arrays of jobs, and leaves each one's id in its folder."""
+        """Submits runs as arrays of jobs, each one's id left in its folder; raises ValueError where Slurm refuses."""
         executor = self.executor(runs[0]) if runs else None
         size = queue.largest_array()
         for first in range(0, len(runs), size):
@@ -148,7 +149,12 @@ class Slurm:
             for run in some:
                 run.folder.path.mkdir(parents=True, exist_ok=True)
                 (run.folder.path / "error.json").unlink(missing_ok=True)  # that of an earlier try
-            for run, job in zip(some, executor.submit_array([Work(self.task, run) for run in some]), strict=True):
+            try:
+                jobs = executor.submit_array([Work(self.task, run) for run in some])
+            except RuntimeError as error:  # submitit's FailedJobError has what sbatch printed
+                reason = str(error).strip().removeprefix("sbatch: error: ").partition("\n")[0]
+                raise ValueError(f"Slurm refuses {len(runs) - first} of {len(runs)} runs: {reason}") from None
+            for run, job in zip(some, jobs, strict=True):
                 if not run.folder.is_finished:
                     run.folder.write(JOB, {"job": job.job_id, "printed": str(job.paths.stdout)})
 
@@ -202,10 +208,11 @@ class Slurm:
         self.submissions[run.folder.path] += 1
         if (state.startswith(GOES_ON) or never_began(run)) and self.submissions[run.folder.path] < MOST_SUBMISSIONS:
             self.board.say(f"again     {run.folder.path}  its Slurm job {job} ended as {state}")
-            self.submit([run])
+            with suppress(ValueError):  # refused for now: the job stays missing, and this comes again
+                self.submit([run])
             missing[run.folder.path] = 0
             return False
-        why = f"its Slurm job {job} ended as {state} without a result; retry=true goes on from its checkpoint"
+        why = f"its Slurm job ended as {state} without a result; retry=true goes on from its checkpoint"
         printed, failure = printed_by(run), run.fail(why)
         self.fail(run, failure._replace(log=failure.log or printed))
         return True

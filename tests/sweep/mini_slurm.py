@@ -62,8 +62,8 @@ CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 {accounting}
-PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=60 State=UP PriorityTier=1 GraceTime=3 PreemptMode=REQUEUE
-PartitionName=urgent Nodes=n[1-{nodes}] Default=NO MaxTime=60 State=UP PriorityTier=10 PreemptMode=OFF
+PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=1440 State=UP PriorityTier=1 GraceTime=3 PreemptMode=REQUEUE
+PartitionName=urgent Nodes=n[1-{nodes}] Default=NO MaxTime=1440 State=UP PriorityTier=10 PreemptMode=OFF
 """
 NODE = "NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=8000 Gres=gpu:{gpus}\n"
 DBD = """\

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from peft_cli.lock import locked
 from peft_cli.results import folder_of
-from peft_cli.sweep import Run
-from peft_cli.sweep.slurm import JOB, Resources, never_began
+from peft_cli.sweep import Run, queue
+from peft_cli.sweep.board import Board
+from peft_cli.sweep.slurm import JOB, MOST_SUBMISSIONS, Resources, Slurm, never_began
 from tests.sweep.conftest import ROOT, differences, outcomes
 from tests.sweep.mini_slurm import MiniSlurm
 
@@ -190,7 +193,7 @@ def test_a_sweep_survives_its_client_and_a_cancelled_job_is_told(slurm, sweep, e
     assert "0 runs submitted, 2 were in the queue" in second.stderr.readline()
     slurm.run("scancel", "--full", "--signal=KILL", ids[0])
     err = second.communicate(timeout=120)[1]
-    assert second.returncode == 1 and "1 of 2 runs failed" in err and f"its Slurm job {ids[0]} ended as" in err
+    assert second.returncode == 1 and "1 of 2 runs failed" in err and "its Slurm job ended as" in err
     assert len(list(tmp_path.rglob("result.json"))) == 1
 
 
@@ -205,6 +208,14 @@ def test_options_become_those_of_sbatch(slurm, sweep, tmp_path):
     assert "\nexport CUDA_VISIBLE_DEVICES_SEEN=1\n" in script
     done = [line.split()[2] for path in tmp_path.rglob("done.txt") for line in path.read_text().splitlines()]
     assert len(done) == 2 and set(done) <= {"0", "1"}
+
+
+@on_slurm
+def test_what_slurm_refuses_is_told_in_one_sentence(sweep):
+    client = sweep("task", "seed=0,1", "hydra.launcher.partition=absent")
+    err = client.communicate(timeout=60)[1]
+    assert client.returncode == 2 and "Traceback" not in err
+    assert err.splitlines()[-1] == "peft-run: Slurm refuses 2 of 2 runs: invalid partition specified: absent"
 
 
 @on_slurm
@@ -252,11 +263,27 @@ def test_the_notice_of_a_time_limit_requeues_a_job_that_still_loads(job, tmp_pat
     assert not list(tmp_path.rglob("error.json"))
 
 
+def resources(minutes):
+    nothing = dict.fromkeys(("partition", "cpus", "gpus", "memory_gb"))
+    return Resources(**nothing, minutes=minutes, setup=[], more={}, wait=True, poll_seconds=1)
+
+
 @pytest.mark.parametrize(("minutes", "seconds"), [(1, 30), (3, 90), (240, 120)])
 def test_a_short_job_is_not_told_of_its_time_limit_as_soon_as_it_starts(minutes, seconds):
-    nothing = dict.fromkeys(("partition", "cpus", "gpus", "memory_gb"))
-    asked = Resources(**nothing, minutes=minutes, setup=[], more={}, wait=True, poll_seconds=1).parameters()
-    assert asked["signal_delay_s"] == seconds
+    assert resources(minutes).parameters()["signal_delay_s"] == seconds
+
+
+def test_a_lost_run_that_slurm_refuses_is_submitted_again_later_but_not_for_ever(monkeypatch, tmp_path):
+    refused = SimpleNamespace(submit_array=Mock(side_effect=RuntimeError("sbatch: error: too many jobs")))
+    run = Run([], CONFIG | {"runs": str(tmp_path)}, CHOICES)
+    engine = Slurm(None, None, resources(60))
+    engine.board = Board(1, 1)
+    monkeypatch.setattr(queue, "ended", lambda job: "NODE_FAIL")
+    monkeypatch.setattr(engine, "executor", lambda run: refused)
+    with pytest.raises(ValueError, match="Slurm refuses 1 of 1 runs: too many jobs"):
+        engine.submit([run])
+    asked = [engine.is_lost(run, {}) for _ in range(MOST_SUBMISSIONS)]
+    assert asked == [False] * (MOST_SUBMISSIONS - 1) + [True] and "NODE_FAIL" in run.failure().reason
 
 
 @pytest.mark.parametrize(
