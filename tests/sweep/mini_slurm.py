@@ -98,6 +98,7 @@ class MiniSlurm:
         self.install()
         self.down()
         self.write()
+        (self.root / "munge.socket").unlink(missing_ok=True)  # of an earlier one
         files = {"key-file": "key", "seed-file": "seed", "socket": "socket", "pid-file": "pid", "log-file": "log"}
         options = [f"--{option}={self.root}/munge.{kind}" for option, kind in files.items()]
         self.start("munged", "munged", "--foreground", "--force", *options)
@@ -221,7 +222,8 @@ class MiniSlurm:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                logs = [f"{path.name}: {path.read_text()[-2000:]}" for path in self.root.glob("*.[lo][ou][gt]")]
+                paths = [*self.root.glob("*.log"), *self.root.glob("*.out")]
+                logs = [f"{path.name}: {path.read_text()[-2000:]}" for path in paths]
                 raise RuntimeError("Slurm did not get there\n" + "\n".join(logs))
             time.sleep(0.1)
 
