@@ -124,6 +124,7 @@ class Slurm:
         self.task, self.jobs, self.resources = task, jobs, resources
         self.failures: dict[str, Failure] = {}
         self.submissions: Counter[Path] = Counter()
+        self.told: set[str] = set()  # states of jobs that were said to wait
 
     def __call__(self, runs: Sequence[Run]) -> dict[str, Failure]:
         """Submits what is not in the queue already, and waits for all unless it is told not to."""
@@ -177,6 +178,7 @@ class Slurm:
             while left:
                 known = queue.queued()
                 left = [run for run in left if not self.has_ended(run, known, missing)]
+                self.tell_waiting([known.get(job_of(run), "") for run in left] if known else [])
                 running = [run for run in left if known and known.get(job_of(run)) == "RUNNING"]
                 for run in running:
                     began_at.setdefault(run.folder.path, time.monotonic())
@@ -186,6 +188,13 @@ class Slurm:
         except KeyboardInterrupt:
             self.board.say(f"the jobs go on; the same command waits for them again, scancel {' '.join(jobs)} ends them")
             raise
+
+    def tell_waiting(self, states: Sequence[str]) -> None:
+        """Says, once, why jobs wait that do so for more than their turn: some of them would for ever."""
+        for state, count in Counter(states).items():
+            if "(" in state and state not in self.told:
+                self.told.add(state)
+                self.board.say(f"waiting   {count} runs: Slurm says {state}")
 
     def has_ended(self, run: Run, known: Mapping[str, str] | None, missing: dict[Path, int]) -> bool:
         """Whether a run has its result or has failed; one that lost its job by no fault of its own starts again."""

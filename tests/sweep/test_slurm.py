@@ -211,6 +211,15 @@ def test_options_become_those_of_sbatch(slurm, sweep, tmp_path):
 
 
 @on_slurm
+def test_why_jobs_wait_for_ever_is_told(slurm, sweep, tmp_path):
+    client = sweep("task", "seed=0,9", "hydra.launcher.minutes=99999")
+    lines = [client.stderr.readline() for _ in range(3)]
+    assert lines[-1].startswith("waiting   2 runs: Slurm says PENDING (Partition")
+    slurm.run("scancel", *jobs(tmp_path / "runs").values())
+    assert "2 of 2 runs failed" in client.communicate(timeout=60)[1]
+
+
+@on_slurm
 def test_what_slurm_refuses_is_told_in_one_sentence(sweep):
     client = sweep("task", "seed=0,1", "hydra.launcher.partition=absent")
     err = client.communicate(timeout=60)[1]
