@@ -167,7 +167,7 @@ def test_runs_that_slurm_ends_go_on_and_end_with_the_same_bits(slurm, peft_run, 
     wait_for(lambda: all(path.stat().st_mtime > began_at for path in logs(runs) if jobs(runs)[seed(path)] in others))
     lost = set(others) & set(running(slurm, 2))
     slurm.kill_node(2)
-    wait_for(lambda: slurm.state(2).startswith("down"))
+    wait_for(lambda: slurm.state(2).startswith("DOWN"))
     slurm.start_node(2)
     assert lost and all(restarts(slurm, job) for job in others)
     wait_for(lambda: restarts(slurm, told) and all(restarts(slurm, job) >= 2 for job in lost))
