@@ -1,5 +1,6 @@
 """Several methods in one batch: what each says of its rows is what it says alone."""
 
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,10 @@ def construct(name: str, backbone, second: bool = False):
 
 
 def beside(backbone, labels=()):
-    return backbone.beside(labels, "</s>" if backbone.config.model_type == "gpt2" else
-                           "|" if backbone.config.model_type == "llama" else None, 24, 12)  # fmt: skip
+    """A backbone of the same model, for other labels."""
+    encoder = copy(backbone.encoder_at_first)
+    encoder.labels, encoder.known = labels, {}
+    return backbone.beside(encoder)
 
 
 def fits(name: str, family: str) -> bool:
