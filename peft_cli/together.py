@@ -7,7 +7,7 @@ write_together      the texts of each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,19 +20,19 @@ from peft_cli.method import Method
 Part = tuple[Backbone, dict[str, Tensor]]  # an owner of rows and its inputs
 
 
-def check_together(methods: Iterable[Method]) -> None:
-    """Raises ValueError unless `methods` can share a batch: on backbones of one model, which none of them changes."""
-    for method in (methods := list(methods)):
+def check_together(backbone: Backbone, methods: Mapping[str, Method]) -> None:
+    """Raises ValueError unless `methods` can share a batch: all on the model of `backbone`, which none changes."""
+    for task, method in methods.items():
+        name = f"the method of {task} ({type(method).__name__})"
         if not method.shares_batches:
             raise ValueError(
-                f"{type(method).__name__} changes weights of the backbone itself, which every row of a batch reads; "
-                "answer its examples apart"
+                f"{name} changes weights of the backbone itself, which every row of a batch reads; answer it apart"
             )
-        if method.backbone.shares is not methods[0].backbone.shares:
-            raise ValueError(
-                f"{type(method).__name__} stands on another model than {type(methods[0]).__name__}; "
-                "construct methods that share a batch on one backbone and on what its `beside` gives"
-            )
+        if method.backbone.shares is not backbone.shares:
+            raise ValueError(f"{name} stands on another model; construct it on what `beside` of this backbone gives")
+    owners = [id(method.backbone) for method in methods.values()]
+    if len(set(owners)) < len(owners):
+        raise ValueError("two methods stand on one and the same backbone; construct the second on its `beside`")
 
 
 def inputs_together(parts: Sequence[tuple[Method, Sequence[Encoded]]], training: bool = True) -> list[Part]:

@@ -68,8 +68,8 @@ class Backbone:
     def beside(self, encoder: Encoder | None = None) -> Backbone:
         """Another backbone of the same weights: what a method does to it happens to its own rows of a batch alone.
 
-        It reads examples by an `encoder` of its own, by default as this one did at first. Where this one has a new head,
-        it gets another, which starts from noise.
+        It reads examples by an `encoder` of its own, by default as this one did at first. Where this one has a new
+        head, it gets another, which starts from noise.
         """
         other, own = copy.copy(self), encoder or copy.copy(self.encoder_at_first)
         other.begin(own)
