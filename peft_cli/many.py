@@ -20,7 +20,8 @@ def predict_many(
 ) -> Prediction:
     """The predicted text of every example of a task by the task's method, as `predict` has it; in their order.
 
-    Examples of all tasks share batches, by length. Raises ValueError for a method that cannot share one, an example of
+    Examples of all tasks share batches, by length; what goes by a place in the padded batch (DePT with offset_by=slot)
+    changes with the batch, as it does for one task. Raises ValueError for a method that cannot share one, an example of
     an unknown task, and a source that its method has no room for.
     """
     check_together(backbone, methods)

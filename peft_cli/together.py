@@ -1,8 +1,10 @@
 """Several methods on one frozen backbone, in one pass: each acts on its own rows of the batch (`Backbone.beside`).
 
-inputs_together     what each method's backbone reads for its rows
-forward_together    logits and targets of each, with gradients
-write_together      the texts of each
+    inputs_together     what each method's backbone reads for its rows
+    forward_together    logits and targets of each, with gradients
+    write_together      the texts of each
+
+Each owner of rows is one part of a pass, once.
 """
 
 from __future__ import annotations
