@@ -2,7 +2,8 @@
 
 Each run is a task, and its test inputs are the queries; those of all tasks come in turn. `mixed` answers each
 window of as many as a batch has in common passes, `in turn` each task's part of the window by itself, and `collected`
-waits until the queries of a task fill batches of its own. The texts have to be the same.
+waits until the queries of a task fill batches of its own. The texts have to be the same. Seconds are those of the
+processor, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from peft_cli.method import Method
 from peft_cli.predict import decoding_of, restore_together
 from peft_cli.run import processor
 
-ROUNDS = 3  # of which the fastest counts; the three ways take turns
+ROUNDS = 2  # of which the fastest counts; the three ways take turns
 BATCH = 16
 Query = tuple[str, Example]
 
 
 def main(*folders: str) -> None:
-    """Prints a table: for two, four, ... of the runs, the queries a second of each way."""
+    """Prints a table: for two, four, ... of the runs, the queries that each way answers in a second."""
     runs = {folder: Path(folder) for folder in folders}
     if len(runs) < 2:
         raise ValueError(f"{len(runs)} runs are no several tasks; name the folders of two or more")
@@ -36,7 +37,8 @@ def main(*folders: str) -> None:
     names = ", ".join(type(method).__name__ for method in methods.values())
     backbone = next(iter(methods.values())).backbone.config.name_or_path
     where = f"{Path(backbone).name}, {processor()}, threads: {torch.get_num_threads()}"
-    print(f"Queries a second on {where}; batches of {BATCH}, {len(inputs(runs[folders[0]]))} queries of each task")
+    print(f"Queries in a second of processor time on {where}; batches of {BATCH},")
+    print(f"{len(inputs(runs[folders[0]]))} queries of each task")
     print(f"({names}), the fastest of {ROUNDS} rounds.\n")
     print("| tasks | mixed | in turn | mixed / in turn | collected | mixed / collected | same texts |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
@@ -52,9 +54,9 @@ def row(methods: Mapping[str, Method], runs: Mapping[str, Path], decoding: Decod
     times, texts = {way: [] for way in ways}, {}
     for _ in range(ROUNDS):
         for way in ways:
-            start = time.perf_counter()
+            start = time.process_time()
             texts[way] = way(methods, queries, decoding)
-            times[way].append(time.perf_counter() - start)
+            times[way].append(time.process_time() - start)
     rates = [len(queries) / min(times[way]) for way in ways]
     same = sum(len(set(told)) == 1 for told in zip(*texts.values(), strict=True))
     shares = [rates[0] / rate for rate in rates]
