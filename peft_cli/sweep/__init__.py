@@ -26,6 +26,7 @@ class Options:
     """How a sweep is done; none of it changes a result."""
 
     jobs: PositiveInt | None
+    fuse: PositiveInt
     retry: bool
     plan: bool | Literal["probe"]
 
