@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import re
@@ -15,6 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
+from peft_cli.backbone.shares import OwnHead, Shares
 from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
 from peft_cli.backbone.text import Encoded, Encoder, collate
 from peft_cli.data import Example
@@ -37,17 +39,10 @@ class Backbone:
         self.family = FAMILIES[model.config.model_type]
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.n_parameters = sum(p.numel() for p in model.parameters())  # without what a method puts into it
-        self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
-        self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
-        self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
         rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
-        self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
-        self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
-        limits = max_source_tokens, max_target_tokens
-        self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number)
-        self.reserve(0)
-        self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
+        self.shares, self.own_head = Shares(self), None
+        self.begin(Encoder(tokenizer, self.family, separator, max_source_tokens, max_target_tokens, labels, is_number))
         if self.family.is_decoder_only:
             model.register_forward_pre_hook(self.shifted, with_kwargs=True)
         modules = [attention.module for kind in self.attentions().values() for attention in kind]
@@ -57,6 +52,39 @@ class Backbone:
         ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
         model.generation_config = GenerationConfig(**{name: getattr(self.config, name, None) for name in ids})
         model.generation_config.pad_token_id = self.pad
+
+    def begin(self, encoder: Encoder) -> None:
+        """The state of a backbone that no method acts on."""
+        self.encoder = encoder
+        self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
+        self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
+        self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
+        self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
+        self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
+        self.reserve(0)
+        self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
+        self.shares.give((self, 1))
+
+    def beside(
+        self,
+        labels: Sequence[str] = (),
+        separator: str | None = None,
+        max_source_tokens: int = 512,
+        max_target_tokens: int = 128,
+        is_number: bool = False,
+    ) -> Backbone:
+        """Another backbone of the same weights: what a method does to it happens to its own rows of a batch alone.
+
+        Where the family has a head, it gets one of its own, which starts from noise.
+        """
+        other = copy.copy(self)
+        limits = max_source_tokens, max_target_tokens
+        other.begin(Encoder(self.tokenizer, self.family, separator, *limits, labels, is_number))
+        if self.family.head:
+            name = self.head()[0][0].partition(".")[0]
+            other.own_head = OwnHead(self.model, name, 1 if is_number else len(labels))
+            other.own_head.answer_for(other, self.shares)
+        return other
 
     # examples <-> tensors
 
@@ -98,15 +126,21 @@ class Backbone:
 
         `options` are those of `generate`.
         """
-        if not self.family.generates:
-            with torch.no_grad():
-                logits = self.model(**inputs).logits.float()
-            if self.encoder.is_number:
-                return [f"{value:.4f}" for value in logits[:, 0].tolist()]
-            return [self.encoder.labels[i] for i in logits.argmax(-1).tolist()]
-        ids = self.generate(inputs, **options)
+        if self.family.generates:
+            return self.text(self.generate(inputs, **options))
+        with torch.no_grad():
+            return self.says(self.model(**self.led(inputs)).logits)
+
+    def text(self, ids: Tensor) -> list[str]:
+        """What written `ids` [B, T] say."""
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [" ".join(text.split()) for text in texts]
+
+    def says(self, logits: Tensor) -> list[str]:
+        """What a head's `logits` [B, classes] say: a class or a number for each row."""
+        if self.encoder.is_number:
+            return [f"{value:.4f}" for value in logits[:, 0].tolist()]
+        return [self.encoder.labels[i] for i in logits.float().argmax(-1).tolist()]
 
     @torch.no_grad()
     def generate(self, inputs: dict[str, Tensor], **options: Any) -> Any:
@@ -162,6 +196,7 @@ class Backbone:
             return self.kept[1]
         positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
         prompt: list[list[Tensor]] = [[] for _ in self.readers]
+        self.shares.give((self, 1))
         self.lead(prompt)
         training = self.model.training
         self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt that it gave
@@ -171,12 +206,15 @@ class Backbone:
         return prompt
 
     def led(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`inputs` without the prompt that `prepend` put there, which every attention module reads from here on.
+        """`inputs` without their owners and prompts, by which every place of change goes from here on.
 
-        It stays until the next inputs come, since checkpointed blocks run again in the backward pass.
+        They stay until the next inputs come, since checkpointed blocks run again in the backward pass.
         """
-        self.lead(inputs.get("prompt"))
-        return {name: tensor for name, tensor in inputs.items() if name != "prompt"}
+        owned = inputs.get("owned") or [(self, 1, inputs.get("prompt"))]
+        self.shares.give(*((owner, n_rows) for owner, n_rows, _ in owned))
+        for owner, _, prompt in owned:
+            owner.lead(prompt)
+        return {name: tensor for name, tensor in inputs.items() if name not in ("owned", "prompt")}
 
     def lead(self, prompt: list[list[Tensor]] | None) -> None:
         """Hands each attention module its part of a prompt."""
@@ -186,11 +224,20 @@ class Backbone:
 
     def shifted(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """A decoder's arguments with the position of every token moved up by what stands in front of it."""
-        positions = self.shift + (self.prompt[0][0].shape[2] if self.prompt else 0)
-        if not positions:
+        if not any(owner.positions_in_front for owner, _ in self.shares.parts):
             return args, kwargs
         ids = kwargs["position_ids"]
-        return args, kwargs | {"position_ids": ids + positions * (1 if self.moves is None else self.moves(*ids.shape))}
+        moved = [owner.moved(ids[rows]) for owner, rows in self.shares.rows(len(ids))]
+        return args, kwargs | {"position_ids": torch.cat(moved)}
+
+    @property
+    def positions_in_front(self) -> int:
+        """How many positions a decoder's tokens move up."""
+        return self.shift + (self.prompt[0][0].shape[2] if self.prompt else 0)
+
+    def moved(self, ids: Tensor) -> Tensor:
+        """The positions `ids` [B, T] of the backbone's own rows, moved up."""
+        return ids + self.positions_in_front * (1 if self.moves is None else self.moves(*ids.shape))
 
     def linears(self, *parts: str) -> list[Linear]:
         """The linear maps that are one of `parts`, in the order of the parts and then of the blocks."""
@@ -200,17 +247,23 @@ class Backbone:
                 raise ValueError(f"{self.config.model_type} has no part {part!r}; it has {', '.join(known)}")
             pattern, i, n = known[part]
             for _, module in self.modules(pattern):
-                found.append(Linear(module, i, n))
+                found.append(Linear(module, i, n, self.shares, self))
         return found
 
     def attentions(self) -> dict[str, list[Attention]]:
         """The attention modules by kind (encoder, decoder, across), first block to last."""
-        patterns = self.family.attentions
-        return {kind: [Attention(m) for _, m in self.modules(pattern)] for kind, pattern in patterns.items()}
+        return self.places(Attention, self.family.attentions)
 
     def blocks(self) -> dict[str, list[Block]]:
         """The blocks of each stack (encoder, decoder), first to last; the first stack reads the input."""
-        return {kind: [Block(m) for _, m in self.modules(pattern)] for kind, pattern in self.family.blocks.items()}
+        return self.places(Block, self.family.blocks)
+
+    def places(self, kind: type, patterns: dict[str, str]) -> dict[str, list]:
+        """The modules that match each pattern, as places of a kind."""
+        return {
+            name: [kind(module, self.shares, self) for _, module in self.modules(pattern)]
+            for name, pattern in patterns.items()
+        }
 
     # what else a method may ask
 
@@ -227,7 +280,8 @@ class Backbone:
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Every weight of the model, a tied one once."""
-        return list(self.model.named_parameters())
+        own = {} if self.own_head is None else self.own_head.named()
+        return [(name, own.get(name, p)) for name, p in self.model.named_parameters()]
 
     def output_embedding(self) -> tuple[str, nn.Parameter]:
         """The matrix [V, d_model] that makes logits, by the name it has in `named_parameters`."""
@@ -238,6 +292,11 @@ class Backbone:
         """The weights of a classification head, which no pretraining has seen; none where the model writes text."""
         pattern = self.family.head
         return [(name, p) for name, p in self.named_parameters() if pattern and re.fullmatch(pattern, name)]
+
+    @property
+    def n_outputs(self) -> int:
+        """How many numbers the head says for a row."""
+        return self.config.num_labels if self.own_head is None else self.own_head.n_outputs
 
     @property
     def task_type(self) -> str:
