@@ -70,7 +70,9 @@ class Slurm(Local):
         from peft_cli.sweep import slurm
 
         if options.fuse > 1:
-            raise ValueError(f"fuse={options.fuse} is for hydra/launcher=local alone; Slurm gives each run a job of its own")
+            raise ValueError(
+                f"fuse={options.fuse} is for hydra/launcher=local alone; Slurm gives each run a job of its own"
+            )
         resources = OmegaConf.to_container(OmegaConf.create(self.resources), resolve=True)
         check(resources, slurm.Resources, "hydra.launcher")
         return slurm.Slurm(self.task, options.jobs, slurm.Resources(**resources))

@@ -106,8 +106,8 @@ def rank(
     labels = backbone.encoder.labels
     inputs = [candidate for row in rows for candidate in backbone.encoder.candidates(row)]
     parts = [inputs[i : i + decoding.batch_size] for i in range(0, len(inputs), decoding.batch_size)]
-    scores = torch.cat([compute(log_likelihoods, backbone, method, part) for part in parts]).view(len(rows), len(labels))
-    return [labels[i] for i in scores.argmax(-1).tolist()]
+    scores = torch.cat([compute(log_likelihoods, backbone, method, part) for part in parts])
+    return [labels[i] for i in scores.view(len(rows), len(labels)).argmax(-1).tolist()]
 
 
 @torch.no_grad()

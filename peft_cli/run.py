@@ -34,11 +34,10 @@ if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and
     from peft_cli.tracker import Tracker
 
 DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys that decide which examples a run draws
+READING = ("separator", "max_source_tokens", "max_target_tokens")  # a backbone's keys that no weights depend on
 
 
-def experiment(
-    cfg: DictConfig, choices: dict[str, str], overrides: list[str], place: Alone | None = None
-) -> None:
+def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str], place: Alone | None = None) -> None:
     """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was.
 
     `place` is what it has of a process that it shares with other runs; None has all of it.
@@ -120,7 +119,8 @@ def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, li
     set_seed(config["seed"])  # a classification head starts from noise
     told = {"labels": data.labels, "is_number": data.scale is not None}
     loaded = place.once("backbone", lambda: build(config["backbone"], **told))
-    fingerprint, backbone = place.once("fingerprint", loaded.fingerprint), place.backbone(loaded)
+    fingerprint = place.once("fingerprint", loaded.fingerprint)
+    backbone = place.backbone(loaded, **told, **{key: config["backbone"][key] for key in READING})
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
     place.admit(method)
@@ -174,9 +174,7 @@ def answer(
             shown(len(texts))
             place.signals.check()
 
-        return predict(
-            backbone, method, examples, decoding, done, partial.texts, partial.seconds, place.compute
-        )
+        return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds, place.compute)
 
 
 def identity(config: dict, choices: dict[str, str]) -> dict:
