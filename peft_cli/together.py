@@ -7,7 +7,7 @@ write_together      the texts of each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,19 +20,19 @@ from peft_cli.method import Method
 Part = tuple[Backbone, dict[str, Tensor]]  # an owner of rows and its inputs
 
 
-def check_together(methods: Iterable[Method]) -> None:
-    """Raises ValueError unless `methods` can share a batch: on backbones of one model, which none of them changes."""
-    for method in (methods := list(methods)):
+def check_together(backbone: Backbone, methods: Mapping[str, Method]) -> None:
+    """Raises ValueError unless `methods` can share a batch: all on the model of `backbone`, which none changes."""
+    for task, method in methods.items():
+        name = f"the method of {task} ({type(method).__name__})"
         if not method.shares_batches:
             raise ValueError(
-                f"{type(method).__name__} changes weights of the backbone itself, which every row of a batch reads; "
-                "answer its examples apart"
+                f"{name} changes weights of the backbone itself, which every row of a batch reads; answer it apart"
             )
-        if method.backbone.shares is not methods[0].backbone.shares:
-            raise ValueError(
-                f"{type(method).__name__} stands on another model than {type(methods[0]).__name__}; "
-                "construct methods that share a batch on one backbone and on what its `beside` gives"
-            )
+        if method.backbone.shares is not backbone.shares:
+            raise ValueError(f"{name} stands on another model; construct it on what `beside` of this backbone gives")
+    owners = [id(method.backbone) for method in methods.values()]
+    if len(set(owners)) < len(owners):
+        raise ValueError("two methods stand on one and the same backbone; construct the second on its `beside`")
 
 
 def inputs_together(parts: Sequence[tuple[Method, Sequence[Encoded]]], training: bool = True) -> list[Part]:
@@ -47,10 +47,9 @@ def inputs_together(parts: Sequence[tuple[Method, Sequence[Encoded]]], training:
 def forward_together(parts: Sequence[Part]) -> list[tuple[Tensor, Tensor]]:
     """Logits and targets of each part as `Backbone.forward` gives them, of one pass for all."""
     first, _ = parts[0]
-    logits, targets = first.forward(joined(parts))
     if not first.family.generates:
-        cut = logits.split([len(inputs["attention_mask"]) for _, inputs in parts])
-        return [(own[:, : owner.n_outputs], inputs["labels"]) for (owner, inputs), own in zip(parts, cut, strict=True)]
+        return [(own, inputs["labels"]) for own, (_, inputs) in zip(answered(parts), parts, strict=True)]
+    logits, targets = first.forward(joined(parts, "labels"))
     first_label = 1 if first.family.is_decoder_only else 0  # nothing stands in front of a decoder's first token
     counts = [int((inputs["labels"][:, first_label:] != IGNORE).sum()) for _, inputs in parts]
     return list(zip(logits.split(counts), targets.split(counts), strict=True))
@@ -60,22 +59,33 @@ def forward_together(parts: Sequence[Part]) -> list[tuple[Tensor, Tensor]]:
 def write_together(parts: Sequence[Part], **options: Any) -> list[list[str]]:
     """What the model writes for the rows of each part, or what the part's head says; `options` are `generate`'s."""
     first, _ = parts[0]
-    counts = [len(inputs["attention_mask"]) for _, inputs in parts]
-    if first.family.generates:
-        return [first.text(ids) for ids in first.generate(joined(parts), **options).split(counts)]
-    cut = first.model(**first.led(joined(parts))).logits.split(counts)
-    return [owner.says(logits[:, : owner.n_outputs]) for (owner, _), logits in zip(parts, cut, strict=True)]
+    if not first.family.generates:
+        return [owner.says(own) for own, (owner, _) in zip(answered(parts), parts, strict=True)]
+    return [first.text(ids) for ids in first.generate(joined(parts), **options).split(n_rows(parts))]
 
 
-def joined(parts: Sequence[Part]) -> dict[str, Any]:
-    """The inputs of all parts as one batch, in which each owner's rows stand together."""
+def answered(parts: Sequence[Part]) -> list[Tensor]:
+    """What the head of each part answers, [B, classes]."""
+    first, _ = parts[0]
+    logits = first.model(**first.led(joined(parts))).logits
+    return [owner.answers(own) for (owner, _), own in zip(parts, logits.split(n_rows(parts)), strict=True)]
+
+
+def n_rows(parts: Sequence[Part]) -> list[int]:
+    """How many rows of the batch each part has."""
+    return [len(inputs["attention_mask"]) for _, inputs in parts]
+
+
+def joined(parts: Sequence[Part], *more: str) -> dict[str, Any]:
+    """What the model reads of all parts as one batch, in which each owner's rows stand together; and `more` of it."""
     if any("inputs_embeds" in inputs for _, inputs in parts):
         parts = [(owner, owner.embed(inputs) if "input_ids" in inputs else inputs) for owner, inputs in parts]
     longest = max(inputs["attention_mask"].shape[1] for _, inputs in parts)
     wide = [widened(owner, inputs, longest) for owner, inputs in parts]
-    names = [name for name in wide[0] if name != "prompt"]
-    owned = [(owner, len(inputs["attention_mask"]), inputs.get("prompt")) for owner, inputs in parts]
-    return {name: stacked([inputs[name] for inputs in wide]) for name in names} | {"owned": owned}
+    names = [name for name in ("input_ids", "inputs_embeds", "attention_mask", *more) if name in wide[0]]
+    owners, prompts = [owner for owner, _ in parts], [inputs.get("prompt") for _, inputs in parts]
+    batch = {name: stacked([inputs[name] for inputs in wide]) for name in names}
+    return batch | {"owned": list(zip(owners, n_rows(parts), prompts, strict=True))}
 
 
 def widened(owner: Backbone, inputs: dict[str, Any], length: int, left: bool = False) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Several methods in one batch: what each says of its rows is what it says alone."""
 
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,10 @@ def construct(name: str, backbone, second: bool = False):
 
 
 def beside(backbone, labels=()):
-    return backbone.beside(labels, "</s>" if backbone.config.model_type == "gpt2" else
-                           "|" if backbone.config.model_type == "llama" else None, 24, 12)  # fmt: skip
+    """A backbone of the same model, for other labels."""
+    encoder = copy(backbone.encoder_at_first)
+    encoder.labels, encoder.known = labels, {}
+    return backbone.beside(encoder)
 
 
 def fits(name: str, family: str) -> bool:
@@ -108,16 +111,25 @@ def test_a_method_acts_on_its_own_backbone_alone():
 @pytest.mark.parametrize("name", ["ft", "ft_top2", "bitfit", "hf_peft"])
 def test_what_changes_weights_of_the_backbone_is_refused(name):
     backbone = make_backbone("gpt2")
-    methods = [construct("pt", backbone), construct(name, beside(backbone))]
-    reason = f"{type(methods[1]).__name__} changes weights of the backbone itself, which every row of a batch reads"
+    methods = {"b": construct("pt", backbone), "a": construct(name, beside(backbone))}
+    reason = (
+        f"the method of a \\({type(methods['a']).__name__}\\) changes weights of the backbone itself, which every row"
+    )
     with pytest.raises(ValueError, match=reason):
-        check_together(methods)
+        check_together(backbone, methods)
 
 
 def test_methods_on_two_models_are_refused():
-    methods = [construct("pt", make_backbone("gpt2")), construct("lora", make_backbone("gpt2"))]
-    with pytest.raises(ValueError, match="LoRA stands on another model than PT; construct methods that share a batch"):
-        check_together(methods)
+    methods = {"a": construct("pt", make_backbone("gpt2")), "b": construct("lora", make_backbone("gpt2"))}
+    with pytest.raises(ValueError, match=r"the method of b \(LoRA\) stands on another model"):
+        check_together(methods["a"].backbone, methods)
+
+
+def test_two_methods_on_the_same_rows_are_refused():
+    backbone = make_backbone("gpt2")
+    methods = {"a": construct("pt", backbone), "b": construct("lora", backbone)}
+    with pytest.raises(ValueError, match="two methods stand on one and the same backbone"):
+        check_together(backbone, methods)
 
 
 def test_the_methods_of_the_papers_share_batches():

@@ -55,7 +55,7 @@ class Backbone:
 
     def begin(self, encoder: Encoder) -> None:
         """The state of a backbone that no method acts on."""
-        self.encoder = encoder
+        self.encoder, self.encoder_at_first = encoder, copy.copy(encoder)
         self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
         self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
         self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
@@ -65,24 +65,17 @@ class Backbone:
         self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
         self.shares.give((self, 1))
 
-    def beside(
-        self,
-        labels: Sequence[str] = (),
-        separator: str | None = None,
-        max_source_tokens: int = 512,
-        max_target_tokens: int = 128,
-        is_number: bool = False,
-    ) -> Backbone:
+    def beside(self, encoder: Encoder | None = None) -> Backbone:
         """Another backbone of the same weights: what a method does to it happens to its own rows of a batch alone.
 
-        Where the family has a head, it gets one of its own, which starts from noise.
+        It reads examples by an `encoder` of its own, by default as this one did at first. Where this one has a new
+        head, it gets another, which starts from noise.
         """
-        other = copy.copy(self)
-        limits = max_source_tokens, max_target_tokens
-        other.begin(Encoder(self.tokenizer, self.family, separator, *limits, labels, is_number))
-        if self.family.head:
-            name = self.head()[0][0].partition(".")[0]
-            other.own_head = OwnHead(self.model, name, 1 if is_number else len(labels))
+        other, own = copy.copy(self), encoder or copy.copy(self.encoder_at_first)
+        other.begin(own)
+        if head := self.head():
+            n_outputs = 1 if own.is_number else len(own.labels)
+            other.own_head = OwnHead(self.model, head[0][0].partition(".")[0], n_outputs)
             other.own_head.answer_for(other, self.shares)
         return other
 
@@ -111,7 +104,7 @@ class Backbone:
         inputs = self.led(inputs)
         labels = inputs.pop("labels")
         if not self.family.generates:
-            return self.model(**inputs).logits, labels
+            return self.answers(self.model(**inputs).logits), labels
         if self.family.is_decoder_only:
             targets = causal_targets(labels)
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
@@ -129,7 +122,11 @@ class Backbone:
         if self.family.generates:
             return self.text(self.generate(inputs, **options))
         with torch.no_grad():
-            return self.says(self.model(**self.led(inputs)).logits)
+            return self.says(self.answers(self.model(**self.led(inputs)).logits))
+
+    def answers(self, logits: Tensor) -> Tensor:
+        """[B, classes] of what the head gives, beside which heads of others may have more classes."""
+        return logits[:, : self.config.num_labels if self.own_head is None else self.own_head.n_outputs]
 
     def text(self, ids: Tensor) -> list[str]:
         """What written `ids` [B, T] say."""
@@ -137,7 +134,7 @@ class Backbone:
         return [" ".join(text.split()) for text in texts]
 
     def says(self, logits: Tensor) -> list[str]:
-        """What a head's `logits` [B, classes] say: a class or a number for each row."""
+        """What a head's answers [B, classes] say: a class or a number for each row."""
         if self.encoder.is_number:
             return [f"{value:.4f}" for value in logits[:, 0].tolist()]
         return [self.encoder.labels[i] for i in logits.float().argmax(-1).tolist()]
@@ -292,11 +289,6 @@ class Backbone:
         """The weights of a classification head, which no pretraining has seen; none where the model writes text."""
         pattern = self.family.head
         return [(name, p) for name, p in self.named_parameters() if pattern and re.fullmatch(pattern, name)]
-
-    @property
-    def n_outputs(self) -> int:
-        """How many numbers the head says for a row."""
-        return self.config.num_labels if self.own_head is None else self.own_head.n_outputs
 
     @property
     def task_type(self) -> str:
