@@ -43,8 +43,8 @@ class Alone:
         """What `make` makes; of runs side by side, the first makes it for all."""
         return make()
 
-    def backbone(self, loaded: Backbone, **options: Any) -> Backbone:
-        """What the run's method may act on; `options` are those of `Backbone.beside`."""
+    def backbone(self, loaded: Backbone) -> Backbone:
+        """What the run's method may act on."""
         return loaded
 
     def admit(self, method: Method) -> None:
@@ -103,9 +103,9 @@ class Seat(Alone):
             self.company.made[name] = make()
         return self.company.made[name]
 
-    def backbone(self, loaded: Backbone, **options: Any) -> Backbone:
+    def backbone(self, loaded: Backbone) -> Backbone:
         """A backbone of the same weights, for this run's method alone."""
-        return loaded.beside(**options)
+        return loaded.beside()
 
     def admit(self, method: Method) -> None:
         """Raises Apart if `method` trains weights of the backbone, or a head: that starts from noise of a run alone."""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and
     from peft_cli.tracker import Tracker
 
 DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys that decide which examples a run draws
-READING = ("separator", "max_source_tokens", "max_target_tokens")  # a backbone's keys that no weights depend on
 
 
 def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str], place: Alone | None = None) -> None:
@@ -120,7 +119,7 @@ def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, li
     told = {"labels": data.labels, "is_number": data.scale is not None}
     loaded = place.once("backbone", lambda: build(config["backbone"], **told))
     fingerprint = place.once("fingerprint", loaded.fingerprint)
-    backbone = place.backbone(loaded, **told, **{key: config["backbone"][key] for key in READING})
+    backbone = place.backbone(loaded)
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
     place.admit(method)
