@@ -50,9 +50,7 @@ class Alone:
     def admit(self, method: Method) -> None:
         """Raises Apart if `method` cannot stand beside others."""
 
-    def compute(self, function: Callable, *arguments: Any) -> Any:
-        """What `function` gives for `arguments`, the first of which are a backbone, a method and rows."""
-        return alone(function, *arguments)
+    compute = staticmethod(alone)
 
 
 class Request(NamedTuple):

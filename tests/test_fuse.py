@@ -5,12 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from peft_cli.compose import Composer, compose, hydra_loader
-from peft_cli.fuse import Apart, Company
+from peft_cli.fuse import Company
 from peft_cli.results import folder_of
 from peft_cli.run import experiment
 from tests.conftest import make_backbone
@@ -52,8 +51,8 @@ def composed(models, tmp_path):
             f"method={method}", "backbone=hub", f"backbone.name={models[family]}", "backbone.device=cpu",
             "backbone.max_source_tokens=24", "backbone.max_target_tokens=12", "shots=8", "test_limit=6",
             "decode.batch_size=4", "decode.max_new_tokens=5", "train.steps=12", "train.warmup_steps=2",
-            "train.validate_every=4", "train.checkpoint_seconds=0", f"runs={tmp_path / runs}", *SETTINGS.get(method, []),
-            *(["backbone.separator='</s>'"] if family == "gpt2" else []), *more,
+            "train.validate_every=4", "train.checkpoint_seconds=0", f"runs={tmp_path / runs}",
+            *SETTINGS.get(method, []), *(["backbone.separator='</s>'"] if family == "gpt2" else []), *more,
         ]  # fmt: skip
         with hydra_loader() as loader:
             plain = type(loader).load_configuration.__get__(loader)
