@@ -1,7 +1,11 @@
 """Runs side by side on one backbone end as they would have ended alone."""
 
 import json
+import signal
+import subprocess
+import sys
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -9,9 +13,10 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from peft_cli.compose import Composer, compose, hydra_loader
-from peft_cli.fuse import Company
+from peft_cli.fuse import Apart, Company
 from peft_cli.results import folder_of
 from peft_cli.run import experiment
+from peft_cli.stop import Stopped
 from tests.conftest import make_backbone
 
 SETTINGS = {
@@ -25,6 +30,7 @@ SETTINGS = {
     "unipelt": ["method.length=3", "method.reduction=4"],
     "compacter": ["method.n=4", "method.size=8"],
 }
+ROOT = Path(__file__).parents[1]
 MEMBERS = [("seed=0",), ("seed=1", "data_seed=1", "shots=6"), ("seed=0", "method.lr=0.02")]
 
 
@@ -67,16 +73,24 @@ def do(run, place=None):
     experiment(OmegaConf.create(run.config), run.choices, run.overrides, place)
 
 
-def together(runs) -> list[BaseException | None]:
-    return Company([(partial(do, run), lambda: None) for run in runs]).work()
+def together(runs, stop_after: int | None = None) -> list[BaseException | None]:
+    """The exceptions that ended runs side by side; a signal comes after so many turns."""
+    turns = count(1)
+
+    def turn():
+        if next(turns) == stop_after:
+            company.signals.stop = signal.SIGINT
+
+    company = Company([(partial(do, run), turn) for run in runs])
+    return company.work()
 
 
 def folder(run) -> Path:
     return folder_of(run.config, run.choices).path
 
 
-def compare(alone: Path, fused: Path) -> None:
-    """Fails unless tensors, losses, predictions, scores and files are the same."""
+def compare(alone: Path, fused: Path, more: set[str] = frozenset()) -> None:
+    """Fails unless tensors, losses, predictions, scores and files are the same; `more` are files of the second."""
     tensors, others = (load_file(path / "method.safetensors") for path in (alone, fused))
     assert tensors.keys() == others.keys()
     for name in tensors:
@@ -92,7 +106,7 @@ def compare(alone: Path, fused: Path) -> None:
     exact = ("params_trained", "params_stored", "positions_added", "flops_per_step", "tokens_per_step", "bytes_stored")
     assert all(results[0]["cost"][name] == results[1]["cost"][name] for name in exact)
     assert (alone / "predictions.jsonl").read_text() == (fused / "predictions.jsonl").read_text()
-    assert {path.name for path in alone.iterdir()} == {path.name for path in fused.iterdir()}
+    assert {path.name for path in alone.iterdir()} | more == {path.name for path in fused.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -106,3 +120,49 @@ def test_runs_side_by_side_end_as_they_do_alone(composed, family, method):
     for one, other in zip(alone, fused, strict=True):
         compare(folder(one), folder(other))
         assert json.loads((folder(other) / "result.json").read_text())["cost"]["fused_with"] == 2
+
+
+def test_a_run_that_fails_costs_itself_alone(composed):
+    members = [("seed=0",), ("seed=1", "shots=5000"), ("seed=2",)]
+    alone, fused = composed("gpt2", "pt", "alone", members), composed("gpt2", "pt", "fused", members)
+    first, failed, last = together(fused)
+    assert first is None and last is None and "shots=5000 asks for more" in str(failed)
+    assert "shots=5000" in json.loads((folder(fused[1]) / "error.json").read_text())["error"]
+    for i in (0, 2):
+        do(alone[i])
+        compare(folder(alone[i]), folder(fused[i]))
+
+
+def test_runs_that_were_stopped_go_on_alone_or_side_by_side(composed):
+    alone, fused = composed("gpt2", "lora", "alone"), composed("gpt2", "lora", "fused")
+    assert all(isinstance(error, Stopped) for error in together(fused, stop_after=20))
+    assert all((folder(run) / "checkpoint.pt").exists() for run in fused)
+    do(fused[0])
+    assert together(fused[1:]) == [None] * 2
+    for one, other in zip(alone, fused, strict=True):
+        do(one)
+        compare(folder(one), folder(other))
+        assert json.loads((folder(other) / "result.json").read_text())["cost"]["fused_with"] == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "reason"),
+    [("ft", [], "FT trains weights"), ("lora", ["method.dropout=0.1"], "draw random numbers")],
+)
+def test_what_cannot_stand_side_by_side_parts_and_fails_nothing(composed, method, more, reason):
+    runs = composed("gpt2", method, "fused", MEMBERS, *more)
+    errors = together(runs)
+    assert all(isinstance(error, Apart) and reason in str(error) for error in errors)
+    assert not any((folder(run) / "error.json").exists() or list(folder(run).glob(".lock-*")) for run in runs)
+
+
+def test_a_sweep_by_command_line_ends_as_one_run_after_the_other(composed):
+    members = [(f"seed={seed}", f"shots={shots}") for seed in (0, 1) for shots in (6, 8)]
+    alone, fused = composed("gpt2", "spt", "alone", members), composed("gpt2", "spt", "fused", members)
+    arguments = ["-m", *fused[0].overrides[:-2], "fuse=2", "seed=0,1", "shots=6,8"]
+    told = subprocess.run([sys.executable, "-m", "peft_cli.run", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0 and "fuse=2: 4 runs in 2 processes" in told.stderr
+    for one, other in zip(alone, fused, strict=True):
+        do(one)
+        compare(folder(one), folder(other), {"output.log"})
+        assert json.loads((folder(other) / "result.json").read_text())["cost"]["fused_with"] == 1
