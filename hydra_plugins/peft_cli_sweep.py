@@ -41,7 +41,7 @@ class Local(Launcher):
         composer = Composer(self.loader, self.config)
         composed = [composer(list(overrides)) for overrides in job_overrides]
         runs = [run._replace(config=self.complete(run.config)) for run in composed]
-        options = Options(self.config.jobs, self.config.fuse, self.config.retry, self.config.plan)
+        options = Options(self.config.jobs, self.config.retry, self.config.plan, self.config.fuse)
         failures = sweep(runs, options, self.engine(options), self.request)
         returns = []
         for run, failure in zip(runs, failures, strict=True):

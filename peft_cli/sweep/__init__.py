@@ -26,9 +26,9 @@ class Options:
     """How a sweep is done; none of it changes a result."""
 
     jobs: PositiveInt | None
-    fuse: PositiveInt
     retry: bool
     plan: bool | Literal["probe"]
+    fuse: PositiveInt = 1
 
 
 @dataclass(frozen=True)

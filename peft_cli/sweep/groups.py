@@ -33,4 +33,5 @@ def told(groups: Sequence[Sequence[Run]], size: int) -> str:
     """How many processes there are for how many runs, in a line."""
     alone = sum(len(group) == 1 for group in groups)
     lonely = f"; {alone} alone, as no other differs from them in {', '.join(OWN)} and lr alone" if alone else ""
-    return f"fuse={size}: {sum(map(len, groups))} runs in {len(groups)} processes{lonely}"
+    many = "" if len(groups) == 1 else "es"
+    return f"fuse={size}: {sum(map(len, groups))} runs in {len(groups)} process{many}{lonely}"
