@@ -52,7 +52,7 @@ def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str], p
         if folder.is_finished:  # another process did it just now
             return
         try:
-            result = run(config, choices, folder, place)
+            result = run(config, choices, folder, place or alone())
         except (Exception, SystemExit) as error:
             reason, is_wrong_request, _ = failure_of(error)
             folder.fail(error, reason, is_wrong_request, repeat(overrides))
@@ -60,15 +60,14 @@ def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str], p
     print(summary(result, folder))
 
 
-def run(config: dict, choices: dict[str, str], folder: RunFolder, place: Alone | None = None) -> dict:
+def run(config: dict, choices: dict[str, str], folder: RunFolder, place: Alone) -> dict:
     """The straight line: data, backbone, method, training, predictions, result."""
     from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
     from peft_cli.evaluate import Decoding, score_all
-    from peft_cli.fuse import Alone
     from peft_cli.tracker import Tracker
 
-    start, place = time.perf_counter(), place or Alone()
+    start = time.perf_counter()
     data, backbone, fingerprint, method, sources = prepare(config, place)
     meter, signals = Meter(backbone, method, place.fused_with), place.signals
     described, decoding = describe(data), Decoding(**config["decode"])
@@ -77,9 +76,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder, place: Alone |
     folder.open(config, goes_on=checkpoint.step > 0)
     tracker = Tracker(folder.path, config, **config["wandb"])
     with signals.heard():
-        trains = config["shots"] != 0
-        parts = (config, backbone, method, data, decoding, meter, folder, tracker, checkpoint, place)
-        training = fit(*parts) if trains else None
+        training = fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint, place)
         method.fold()
         bytes_stored = folder.write_tensors(method.state_dict())
         prediction = answer(backbone, method, data.test, decoding, folder, place)
@@ -103,6 +100,13 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder, place: Alone |
     folder.finish(result)
     tracker.finish(result)
     return result
+
+
+def alone() -> Alone:
+    """All of a process."""
+    from peft_cli.fuse import Alone
+
+    return Alone()
 
 
 def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, list[dict]]:
@@ -131,12 +135,14 @@ def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, li
 def fit(
     config: dict, backbone: Backbone, method: Method, data: Data, decoding: Decoding, meter: Meter, folder: RunFolder,
     tracker: Tracker, checkpoint: Checkpoint, place: Alone,
-) -> dict:  # fmt: skip
-    """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it."""
+) -> dict | None:  # fmt: skip
+    """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it, None without shots."""
     from peft_cli.evaluate import predict, score_all
     from peft_cli.progress import progress
     from peft_cli.train import Recipe, train
 
+    if config["shots"] == 0:
+        return None
     recipe = Recipe(**config["train"])
 
     def metric(examples: Sequence[Example]) -> float:
@@ -238,7 +244,8 @@ def summary(result: dict, folder: RunFolder) -> str:
     )
     skipped = result["data"].get("skipped_lines")
     left_out = f"{skipped:,} bad lines of the data were left out\n" if skipped else ""
-    timing = f"{1000 * step:.0f} ms a step" if step else "no training"
+    beside = f" with {cost['fused_with']} runs beside it" if cost["fused_with"] else ""
+    timing = f"{1000 * step:.0f} ms a step{beside}" if step else "no training"
     return (
         f"{scores}  ({result['data']['n_test']} test examples)\n{undefined}{left_out}{trained}\n"
         f"{timing}, peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB, {cost['total_seconds']:.1f} s in all\n"

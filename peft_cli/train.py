@@ -51,8 +51,7 @@ def train(
 
     The best state has the lowest loss or the highest `metric` on `validation`, step 0 included; where nothing is
     validated it is the last one. `log` gets a row for each step (seconds without validation) and each validation.
-    Goes on from `checkpoint` where that has something, and ends with the same tensors as without the interruption.
-    `compute` calls what needs the backbone.
+    Goes on from `checkpoint` to the tensors of a run without interruption. `compute` calls what needs the backbone.
     """
     optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, recipe))

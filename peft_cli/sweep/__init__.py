@@ -28,7 +28,7 @@ class Options:
     jobs: PositiveInt | None
     retry: bool
     plan: bool | Literal["probe"]
-    fuse: PositiveInt = 1
+    fuse: PositiveInt
 
 
 @dataclass(frozen=True)
