@@ -6,7 +6,7 @@ RUNS ?= runs
 REPORT ?= report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slurm slurmdbd faults check bench fuse report paper
+.PHONY: help setup demo test slurm slurmdbd faults check bench fuse mixed report paper
 
 help: ## lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,10 @@ bench: setup ## times a step of each method on the embedded backbone
 
 fuse: setup ## checks and times several seeds in one process on a GPU
 	$(BIN)/python -m tests.gpu_fuse
+
+mixed: setup ## times batches of several tasks against one task at a time
+	$(BIN)/peft-run -m +experiment=mixed_tasks runs=$(RUNS)/mixed
+	$(BIN)/python -m peft_cli.mixed $(RUNS)/mixed/mini/tiny-gpt2/*/*/
 
 report: setup ## makes tables, comparisons and figures of all runs, in every format, in report/
 	$(BIN)/peft-report $(RUNS) --out $(REPORT)

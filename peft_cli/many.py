@@ -20,7 +20,8 @@ def predict_many(
 ) -> Prediction:
     """The predicted text of every example of a task by the task's method, as `predict` has it; in their order.
 
-    Examples of all tasks share batches, by length. Raises ValueError for a method that cannot share one, an example of
+    Examples of all tasks share batches, by length; what goes by a place in the padded batch (DePT with offset_by=slot)
+    changes with the batch, as it does for one task. Raises ValueError for a method that cannot share one, an example of
     an unknown task, and a source that its method has no room for.
     """
     check_together(backbone, methods)
@@ -30,9 +31,11 @@ def predict_many(
         method.eval()
         method.backbone.kept = None  # of the last state that predicted
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][1].source), reverse=True)
-    ranked = [i for i in order if is_ranked(methods[rows[i][0]].backbone, decoding)]
+    ways: dict[Callable, list[int]] = {rank_together: [], say_together: []}
+    for i in order:
+        ways[rank_together if is_ranked(methods[rows[i][0]].backbone, decoding) else say_together].append(i)
     texts, start = {}, time.perf_counter()
-    for answer, chosen in ((rank_together, ranked), (say_together, [i for i in order if i not in set(ranked)])):
+    for answer, chosen in ways.items():
         texts |= zip(chosen, answer(methods, [rows[i] for i in chosen], decoding), strict=True)
     return Prediction([texts[i] for i in range(len(rows))], time.perf_counter() - start)
 

@@ -1,8 +1,10 @@
 """Several methods on one frozen backbone, in one pass: each acts on its own rows of the batch (`Backbone.beside`).
 
-inputs_together     what each method's backbone reads for its rows
-forward_together    logits and targets of each, with gradients
-write_together      the texts of each
+    inputs_together     what each method's backbone reads for its rows
+    forward_together    logits and targets of each, with gradients
+    write_together      the texts of each
+
+Each owner of rows is one part of a pass, once.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ Part = tuple[Backbone, dict[str, Tensor]]  # an owner of rows and its inputs
 
 
 def check_together(backbone: Backbone, methods: Mapping[str, Method]) -> None:
-    """Raises ValueError unless `methods` can share a batch: all on the model of `backbone`, which none changes."""
+    """Raises ValueError unless `methods` can share a batch: on the model of `backbone`, which they leave as it is."""
     for task, method in methods.items():
         name = f"the method of {task} ({type(method).__name__})"
-        if not method.shares_batches:
+        if len(methods) > 1 and not method.shares_batches:
             raise ValueError(
                 f"{name} changes weights of the backbone itself, which every row of a batch reads; answer it apart"
             )

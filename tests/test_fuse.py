@@ -57,7 +57,7 @@ def composed(models, tmp_path):
             f"method={method}", "backbone=hub", f"backbone.name={models[family]}", "backbone.device=cpu",
             "backbone.max_source_tokens=24", "backbone.max_target_tokens=12", "shots=8", "test_limit=6",
             "decode.batch_size=4", "decode.max_new_tokens=5", "train.steps=12", "train.warmup_steps=2",
-            "train.validate_every=4", "train.checkpoint_seconds=0", f"runs={tmp_path / runs}",
+            "train.validate_every=4", "train.checkpoint_seconds=300", f"runs={tmp_path / runs}",
             *SETTINGS.get(method, []), *(["backbone.separator='</s>'"] if family == "gpt2" else []), *more,
         ]  # fmt: skip
         with hydra_loader() as loader:
