@@ -19,8 +19,10 @@ class Grid(BasicSweeper):
         """Composes the runs for a launcher that is not ours, and refuses what that would pass over."""
         if isinstance(self.launcher, Local):
             return
-        for key, plain in {"jobs": None, "fuse": 1, "plan": False}.items():
-            if self.config[key] != plain:
+        if self.config.fuse > 1:
+            raise ValueError(f"fuse={self.config.fuse} is for hydra/launcher=local alone")
+        for key in ("jobs", "plan"):
+            if self.config[key]:
                 raise ValueError(f"{key}={self.config[key]} is for hydra/launcher=local and hydra/launcher=slurm alone")
         super().validate_batch_is_legal(batch)
 

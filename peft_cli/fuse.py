@@ -50,7 +50,7 @@ class Alone:
     def admit(self, method: Method) -> None:
         """Raises Apart if `method` cannot stand beside others."""
 
-    compute = staticmethod(alone)
+    compute = staticmethod(alone)  # of a function, a backbone, a method, rows and more
 
 
 class Request(NamedTuple):

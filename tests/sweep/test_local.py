@@ -274,3 +274,9 @@ def test_joblibs_launcher_does_a_sweep_too(peft_run, tmp_path):
 def test_what_another_launcher_would_pass_over_is_refused(option, peft_run, tmp_path):
     code, err = peft_run("-m", "hydra/launcher=basic", option, "seed=0,1")
     assert code == 2 and "is for hydra/launcher=local and hydra/launcher=slurm alone" in err and not done(tmp_path)
+
+
+@pytest.mark.parametrize("launcher", ["basic", "slurm"])
+def test_runs_stand_side_by_side_on_this_machine_alone(peft_run, tmp_path, launcher):
+    code, err = peft_run("-m", f"hydra/launcher={launcher}", "fuse=2", "seed=0,1")
+    assert code == 2 and "fuse=2 is for hydra/launcher=local alone" in err and not done(tmp_path)
