@@ -25,7 +25,7 @@ def prompted(vectors: Mapping[Backbone, Tensor]) -> dict[Backbone, Prompt]:
         fresh = {owner: own for owner, own in vectors.items() if len(own) == length and owner not in prompts}
         prompts |= run(fresh) if fresh else {}
     for owner, prompt in prompts.items():
-        owner.kept = None if trains else (vectors[owner], prompt)
+        owner.kept = None if trains else (vectors[owner].clone(), prompt)
     return prompts
 
 
