@@ -24,8 +24,9 @@ UNTIMED_STEPS = 3  # the first steps pay for what is set up once
 class Meter:
     """Measures one run, from before its training to after its predictions."""
 
-    def __init__(self, backbone: Backbone, method: Method):
+    def __init__(self, backbone: Backbone, method: Method, fused_with: int = 0):
         self.backbone, self.method = backbone, method
+        self.fused_with = fused_with  # runs side by side with this one, which share its times and memory
         self.params_backbone = backbone.n_parameters
         self.params_trained = count(method.parameters())
         self.step_seconds: list[float] = []
@@ -81,6 +82,7 @@ class Meter:
             "tokens_per_second": tokens / times["median"] if times["median"] else None,
             **self.used(),
             "generation_seconds_per_example": generation_seconds_per_example,
+            "fused_with": self.fused_with,
         }
 
     def used(self) -> dict:
@@ -95,12 +97,13 @@ class Meter:
     def state_dict(self) -> dict:
         """What a checkpoint keeps, so that the costs of a run that was killed are those of all its processes."""
         seconds = self.seconds_before + time.perf_counter() - self.start
-        return {"step_seconds": list(self.step_seconds), "seconds": seconds, "used": self.used()}
+        parts = {"step_seconds": list(self.step_seconds), "seconds": seconds, "used": self.used()}
+        return parts | {"fused_with": self.fused_with}
 
     def load_state_dict(self, state: dict) -> None:
         """Goes back to what a checkpoint kept."""
         self.step_seconds, self.seconds_before = list(state["step_seconds"]), state["seconds"]
-        self.earlier = state["used"]
+        self.earlier, self.fused_with = state["used"], max(self.fused_with, state["fused_with"])
 
 
 def count(parameters: Iterable[Tensor]) -> int:

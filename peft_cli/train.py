@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,20 +37,26 @@ class Recipe:
     checkpoint_seconds: NonNegativeFloat
 
 
+def alone(function: Callable, *arguments: Any) -> Any:
+    """What `function` makes of `arguments`: how a run computes that has its backbone to itself; fuse.py has another."""
+    return function(*arguments)
+
+
 def train(
     backbone: Backbone, method: Method, examples: Sequence[Example], validation: Sequence[Example], recipe: Recipe,
     metric: Callable[[Sequence[Example]], float], log: Callable[[dict], None], checkpoint: Checkpoint | None = None,
+    compute: Callable = alone,
 ) -> dict:  # fmt: skip
     """Trains `method` on `examples`, leaves it in its best state, and returns when that was and how long it took.
 
     The best state has the lowest loss or the highest `metric` on `validation`, step 0 included; where nothing is
     validated it is the last one. `log` gets a row for each step (seconds without validation) and each validation.
-    Goes on from `checkpoint` where that has something, and ends with the same tensors as without the interruption.
+    Goes on from `checkpoint` to the tensors of a run without interruption. `compute` calls what needs the backbone.
     """
     optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, recipe))
     batches = Batches(backbone.encode(examples), recipe.batch_size)
-    best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
+    best = Best(method, recipe, validator(backbone, method, validation, recipe, metric, compute), log)
     checkpoint = checkpoint or NoCheckpoint()
     step = checkpoint.restore(method=method, optimizer=optimizer, schedule=schedule, batches=batches, best=best)
     if step == 0:
@@ -60,7 +66,7 @@ def train(
         begin = time.perf_counter()
         backbone.model.train(recipe.dropout)
         method.train()
-        loss = backward(backbone, method, next(batches), recipe)
+        loss = compute(backward, backbone, method, next(batches), recipe)
         if recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
         lr = schedule.get_last_lr()
@@ -147,6 +153,7 @@ def validator(
     examples: Sequence[Example],
     recipe: Recipe,
     metric: Callable[[Sequence[Example]], float],
+    compute: Callable,
 ) -> Callable[[], float] | None:
     """What tells how good the method is on `examples`; None where nothing is to be validated."""
     if not examples or recipe.validate_every is None:
@@ -160,7 +167,7 @@ def validator(
         backbone.model.eval()
         method.eval()
         parts = [rows[i : i + recipe.batch_size] for i in range(0, len(rows), recipe.batch_size)]
-        return sum(summed_loss(backbone, method, part).item() for part in parts) / scale(rows, recipe)
+        return sum(compute(summed_loss, backbone, method, part).item() for part in parts) / scale(rows, recipe)
 
     return loss
 

@@ -16,6 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
+from peft_cli.backbone.prompts import prompted
 from peft_cli.backbone.shares import OwnHead, Shares
 from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
 from peft_cli.backbone.text import Encoded, Encoder, collate
@@ -174,7 +175,7 @@ class Backbone:
             return batch
         vectors = vectors.to(embeds.dtype)
         if self.family.is_decoder_only and not (self.model.training and self.has_dropout):
-            return batch | {"prompt": self.prompted(vectors)}
+            return batch | {"prompt": vectors}
         batch = batch | {
             "inputs_embeds": torch.cat([embeds[:, :at], vectors.expand(len(embeds), -1, -1), embeds[:, at:]], dim=1),
             "attention_mask": F.pad(batch["attention_mask"], (length, 0), value=1),
@@ -183,34 +184,16 @@ class Backbone:
             batch["labels"] = F.pad(batch["labels"], (length, 0), value=IGNORE)
         return batch
 
-    def prompted(self, vectors: Tensor) -> list[list[Tensor]]:
-        """Key and value [1, heads, P, d_head] of each attention module for `vectors` [P, d_model].
-
-        Without gradients they are kept for the next call with the same vectors, until `predict` begins anew.
-        """
-        trains = torch.is_grad_enabled()
-        if not trains and self.kept and torch.equal(self.kept[0], vectors):
-            return self.kept[1]
-        positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
-        prompt: list[list[Tensor]] = [[] for _ in self.readers]
-        self.shares.give((self, 1))
-        self.lead(prompt)
-        training = self.model.training
-        self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt that it gave
-        self.model.base_model(inputs_embeds=vectors[None], position_ids=positions, use_cache=False)
-        self.model.train(training)
-        self.kept = None if trains else (vectors, prompt)
-        return prompt
-
     def led(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """`inputs` without their owners and prompts, by which every place of change goes from here on.
 
         They stay until the next inputs come, since checkpointed blocks run again in the backward pass.
         """
         owned = inputs.get("owned") or [(self, 1, inputs.get("prompt"))]
+        prompts = prompted({owner: vectors for owner, _, vectors in owned if vectors is not None})
         self.shares.give(*((owner, n_rows) for owner, n_rows, _ in owned))
-        for owner, _, prompt in owned:
-            owner.lead(prompt)
+        for owner, _, _ in owned:
+            owner.lead(prompts.get(owner))
         return {name: tensor for name, tensor in inputs.items() if name not in ("owned", "prompt")}
 
     def lead(self, prompt: list[list[Tensor]] | None) -> None:
@@ -224,7 +207,7 @@ class Backbone:
         if not any(owner.positions_in_front for owner, _ in self.shares.parts):
             return args, kwargs
         ids = kwargs["position_ids"]
-        moved = [owner.moved(ids[rows]) for owner, rows in self.shares.rows(len(ids))]
+        moved = [owner.moved(own) for owner, own in zip(self.shares.owners, self.shares.split(ids), strict=True)]
         return args, kwargs | {"position_ids": torch.cat(moved)}
 
     @property
