@@ -16,6 +16,7 @@ from peft_cli.backbone import Backbone, Encoded
 from peft_cli.checkpoint import Checkpoint, NoCheckpoint
 from peft_cli.data import Example
 from peft_cli.method import Method
+from peft_cli.speed import slow_down, speed_up
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Recipe:
     select: Literal["loss", "metric"]
     patience: PositiveInt | None
     checkpoint_seconds: NonNegativeFloat
+    cache_gb: NonNegativeFloat
+    checkpointing: bool
+    compile: bool
 
 
 def train(
@@ -50,6 +54,7 @@ def train(
     optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, recipe))
     batches = Batches(backbone.encode(examples), recipe.batch_size)
+    speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe)
     best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
     checkpoint = checkpoint or NoCheckpoint()
     step = checkpoint.restore(method=method, optimizer=optimizer, schedule=schedule, batches=batches, best=best)
@@ -73,6 +78,7 @@ def train(
         checkpoint.keep(step)
     checkpoint.close()
     best.restore()
+    slow_down(backbone)
     backbone.model.eval()
     method.eval()
     return {"steps": step, "train_seconds": checkpoint.elapsed(), **best.found()}
@@ -81,12 +87,18 @@ def train(
 def backward(backbone: Backbone, method: Method, batch: Sequence[Encoded], recipe: Recipe) -> float:
     """Adds the gradients of one batch's loss, and returns it; the parts of an accumulated batch add up to the whole."""
     total, value = scale(batch, recipe), 0.0
-    for i in range(recipe.accumulation):
-        if part := batch[i :: recipe.accumulation]:
-            loss = summed_loss(backbone, method, part) / total
-            loss.backward()
-            value += loss.item()
+    for part in parts(batch, recipe.accumulation):
+        loss = summed_loss(backbone, method, part) / total
+        loss.backward()
+        value += loss.item()
     return value
+
+
+def parts(rows: Sequence[Encoded], n: int) -> list[Sequence[Encoded]]:
+    """`rows` in at most `n` parts of like size, each of rows of like length, so that little is padding."""
+    size = -(-len(rows) // n)
+    ordered = rows if size == len(rows) else sorted(rows, key=n_tokens)
+    return [ordered[i : i + size] for i in range(0, len(rows), size)]
 
 
 def summed_loss(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
@@ -102,6 +114,11 @@ def scale(rows: Sequence[Encoded], recipe: Recipe) -> int:
     if recipe.loss == "target_sum":
         return len(rows)
     return sum(map(n_targets, rows))
+
+
+def n_tokens(row: Encoded) -> int:
+    """How long a row is."""
+    return len(row.source) + n_targets(row)
 
 
 def n_targets(row: Encoded) -> int:
@@ -159,8 +176,8 @@ def validator(
     def loss() -> float:
         backbone.model.eval()
         method.eval()
-        parts = [rows[i : i + recipe.batch_size] for i in range(0, len(rows), recipe.batch_size)]
-        return sum(summed_loss(backbone, method, part).item() for part in parts) / scale(rows, recipe)
+        batches = parts(rows, -(-len(rows) // recipe.batch_size))
+        return sum(summed_loss(backbone, method, batch).item() for batch in batches) / scale(rows, recipe)
 
     return loss
 

@@ -8,7 +8,16 @@ from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
 from tests.conftest import D_MODEL, EXAMPLES, LAYERS, make_backbone
 
-RECIPE = SimpleNamespace(batch_size=2, dropout=False, accumulation=1, loss="token_mean")
+RECIPE = SimpleNamespace(
+    steps=4,
+    batch_size=2,
+    dropout=False,
+    accumulation=1,
+    loss="token_mean",
+    cache_gb=1.0,
+    checkpointing=False,
+    compile=False,
+)
 
 
 def measured(make):

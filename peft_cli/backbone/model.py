@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from peft_cli.backbone.families import FAMILIES
+from peft_cli.backbone.frozen import Frozen
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
-from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
+from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at, places_of
 from peft_cli.backbone.text import Encoded, Encoder, collate
 from peft_cli.data import Example
 
@@ -43,6 +45,8 @@ class Backbone:
         rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
         self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
+        self.frozen: Frozen | None = None  # what is kept of the examples that come again
+        self.is_leading = False  # whether a prompt runs through the blocks alone
         self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
         limits = max_source_tokens, max_target_tokens
         self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number)
@@ -74,24 +78,40 @@ class Backbone:
             )
 
     def batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
-        """The tensors of `rows` on the backbone's device, as `collate` describes them."""
+        """The tensors of `rows` on the backbone's device, as `collate` describes them; with what is kept of them."""
+        batch = self.plain_batch(rows, training)
+        if training and self.frozen and self.frozen.serves(rows):
+            batch["frozen"] = self.frozen.of(rows)
+        return batch
+
+    def plain_batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
+        """The same without what is kept."""
         tensors = collate(rows, self.family, self.pad, training)
         return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
 
-    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B]."""
-        inputs = self.led(inputs)
-        labels = inputs.pop("labels")
-        if not self.family.generates:
-            return self.model(**inputs).logits, labels
+    def forward(self, inputs: dict[str, Tensor], most: int | None = None) -> tuple[Tensor, Tensor]:
+        """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B].
+
+        With `most`, N is that number, and what has no label comes last.
+        """
+        inputs, targets = self.arranged(self.led(inputs))
+        frozen = inputs.pop("frozen", None)
+        with self.frozen.serving(frozen, inputs) if frozen else nullcontext():
+            if not self.family.generates:
+                return self.model(**inputs).logits, targets
+            places = places_of(targets, most)
+            return logits_at(self.model, inputs, places), targets.flatten()[places]
+
+    def arranged(self, inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """What the model takes, with positions or a decoder's input in place of labels; and targets [B, T] or [B]."""
+        inputs = dict(inputs)
+        targets = inputs.pop("labels")
         if self.family.is_decoder_only:
-            targets = causal_targets(labels)
+            targets = causal_targets(targets)
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-        else:
-            targets = labels
-            inputs["decoder_input_ids"] = self.model.prepare_decoder_input_ids_from_labels(labels=labels)
-        wanted = targets != IGNORE
-        return logits_at(self.model, inputs, wanted), targets[wanted]
+        elif self.family.generates:
+            inputs["decoder_input_ids"] = self.model.prepare_decoder_input_ids_from_labels(labels=targets)
+        return inputs, targets
 
     def predict(self, inputs: dict[str, Tensor], **options: Any) -> list[str]:
         """The text that the model writes for each row of `inputs`, or what its head says: a class or a number.
@@ -163,10 +183,13 @@ class Backbone:
         positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
         prompt: list[list[Tensor]] = [[] for _ in self.readers]
         self.lead(prompt)
-        training = self.model.training
-        self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt that it gave
+        training, self.is_leading = self.model.training, True
+        if training:
+            self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt it gave
         self.model.base_model(inputs_embeds=vectors[None], position_ids=positions, use_cache=False)
-        self.model.train(training)
+        if training:
+            self.model.train()
+        self.is_leading = False
         self.kept = None if trains else (vectors, prompt)
         return prompt
 

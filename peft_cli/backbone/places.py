@@ -113,6 +113,14 @@ class Block:
         """Makes the block read `function(hidden)` in place of hidden [B, T, d_model]."""
         self.module.register_forward_pre_hook(lambda module, args: (function(args[0]), *args[1:]))
 
+    def wrap(self, wrapper: Callable[[Callable], Callable]) -> None:
+        """Makes the block compute `wrapper(forward)`, where forward is what it computed."""
+        self.module.forward = wrapper(self.module.forward)
+
+    def unwrap(self) -> None:
+        """Makes the block compute what it did before anything was wrapped."""
+        vars(self.module).pop("forward", None)
+
 
 def attend(
     module: nn.Module,
