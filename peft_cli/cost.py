@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -39,11 +40,12 @@ class Meter:
     def measure_step(self, examples: Sequence[Example], recipe: Recipe) -> None:
         """The operations of a step (forward and backward) on the first examples, and the bytes it saves in between.
 
-        A product and its sum are two operations. What is kept of frozen examples is there already. The bytes are those of the distinct buffers that autograd keeps for
-        the backward pass, without the weights. Random state and gradients are left as they were.
+        A product and its sum are two operations. What is kept of frozen examples is there already, and nothing is
+        compiled. The bytes are those of the distinct buffers that autograd keeps for the backward pass, without the
+        weights. Random state and gradients are left as they were.
         """
         rows = self.backbone.encode(examples)
-        speed_up(self.backbone, self.method, rows, recipe)
+        speed_up(self.backbone, self.method, rows, replace(recipe, compile=False))
         rows = (rows[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
         if self.backbone.frozen:
             self.backbone.frozen.of(rows)

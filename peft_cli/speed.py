@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from peft_cli.train import Recipe
 
 GB = 1e9  # bytes
+MOST_VARIANTS = 512  # of a block's compiled code: for each block what a method does there, prompts, validation
 
 
 def speed_up(backbone: Backbone, method: Method, rows: Sequence[Encoded], recipe: Recipe) -> None:
     """Switches on what `recipe` asks for while `rows` are trained and validated on."""
     slow_down(backbone)
+    if recipe.cuda_graphs and recipe.checkpointing:
+        raise ValueError("train.cuda_graphs=true keeps what train.checkpointing=true would drop; take one of them")
     comes_again = recipe.steps * recipe.batch_size > len(rows)
     if recipe.cache_gb and rows and comes_again and not recipe.dropout:
         with torch.random.fork_rng():
@@ -55,5 +58,19 @@ def checkpointed(forward: Callable, backbone: Backbone) -> Callable:
 
 
 def compiled(forward: Callable) -> Callable:
-    """`forward` of a block, as one piece of compiled code for any lengths."""
-    return torch.compile(forward, fullgraph=True, dynamic=True)
+    """`forward` of a block as compiled code for any lengths; all of it, or ValueError."""
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # takes a second
+
+    torch._dynamo.config.recompile_limit = MOST_VARIANTS
+    code = torch.compile(forward, fullgraph=True, dynamic=True)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return code(*args, **kwargs)
+        except (TorchDynamoException, FailOnRecompileLimitHit) as error:
+            raise ValueError(
+                f"train.compile=true: torch cannot compile the backbone's blocks with this method "
+                f"({str(error).strip().splitlines()[0].rstrip('.')}); take train.compile=false"
+            ) from error
+
+    return run

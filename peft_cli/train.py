@@ -15,6 +15,7 @@ from torch import Tensor
 from peft_cli.backbone import Backbone, Encoded
 from peft_cli.checkpoint import Checkpoint, NoCheckpoint
 from peft_cli.data import Example
+from peft_cli.graphs import Graphs
 from peft_cli.method import Method
 from peft_cli.speed import slow_down, speed_up
 
@@ -39,6 +40,7 @@ class Recipe:
     cache_gb: NonNegativeFloat
     checkpointing: bool
     compile: bool
+    cuda_graphs: bool
 
 
 def train(
@@ -55,6 +57,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, recipe))
     batches = Batches(backbone.encode(examples), recipe.batch_size)
     speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe)
+    add = Graphs(backbone, method, summed) if recipe.cuda_graphs else add_gradients
     best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
     checkpoint = checkpoint or NoCheckpoint()
     step = checkpoint.restore(method=method, optimizer=optimizer, schedule=schedule, batches=batches, best=best)
@@ -65,13 +68,13 @@ def train(
         begin = time.perf_counter()
         backbone.model.train(recipe.dropout)
         method.train()
-        loss = backward(backbone, method, next(batches), recipe)
+        loss = backward(backbone, method, next(batches), recipe, add)
         if recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
         lr = schedule.get_last_lr()
         optimizer.step()
         schedule.step()
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=not recipe.cuda_graphs)  # a graph adds to the tensors that it knows
         log({"step": step, "loss": loss, "lr": lr, "step_seconds": time.perf_counter() - begin})
         if best.is_due(step):
             best.validate(step)
@@ -84,14 +87,19 @@ def train(
     return {"steps": step, "train_seconds": checkpoint.elapsed(), **best.found()}
 
 
-def backward(backbone: Backbone, method: Method, batch: Sequence[Encoded], recipe: Recipe) -> float:
+def add_gradients(backbone: Backbone, method: Method, rows: Sequence[Encoded], total: int) -> float:
+    """Adds the gradients of the loss of `rows`, summed and divided by `total`, and returns it."""
+    loss = summed_loss(backbone, method, rows) / total
+    loss.backward()
+    return loss.item()
+
+
+def backward(
+    backbone: Backbone, method: Method, batch: Sequence[Encoded], recipe: Recipe, add: Callable = add_gradients
+) -> float:
     """Adds the gradients of one batch's loss, and returns it; the parts of an accumulated batch add up to the whole."""
-    total, value = scale(batch, recipe), 0.0
-    for part in parts(batch, recipe.accumulation):
-        loss = summed_loss(backbone, method, part) / total
-        loss.backward()
-        value += loss.item()
-    return value
+    total = scale(batch, recipe)
+    return sum(add(backbone, method, part, total) for part in parts(batch, recipe.accumulation))
 
 
 def parts(rows: Sequence[Encoded], n: int) -> list[Sequence[Encoded]]:
@@ -102,8 +110,12 @@ def parts(rows: Sequence[Encoded], n: int) -> list[Sequence[Encoded]]:
 
 
 def summed_loss(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
-    """The cross-entropy in nats, summed over all target tokens (or classes) of `rows`; the squared error of numbers."""
-    logits, targets = backbone.forward(method.inputs(backbone.batch(rows)))
+    """The loss of `rows`, summed over all target tokens, classes or numbers."""
+    return summed(*backbone.forward(method.inputs(backbone.batch(rows))))
+
+
+def summed(logits: Tensor, targets: Tensor) -> Tensor:
+    """The cross-entropy of logits [N, V] and targets [N] in nats, or the squared error of numbers, summed."""
     if targets.is_floating_point():
         return F.mse_loss(logits[:, 0].float(), targets, reduction="sum")
     return F.cross_entropy(logits.float(), targets, reduction="sum")

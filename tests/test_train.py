@@ -12,7 +12,7 @@ from tests.conftest import EXAMPLES, make_backbone
 RECIPE = Recipe(
     steps=12, batch_size=2, accumulation=1, schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0,
     loss="token_mean", dropout=False, validate_every=4, select="loss", patience=None, checkpoint_seconds=0.0,
-    cache_gb=1.0, checkpointing=False, compile=False,
+    cache_gb=1.0, checkpointing=False, compile=False, cuda_graphs=False,
 )  # fmt: skip
 
 

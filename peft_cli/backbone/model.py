@@ -181,12 +181,13 @@ class Backbone:
         if not trains and self.kept and torch.equal(self.kept[0], vectors):
             return self.kept[1]
         positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
+        mask = torch.ones_like(positions)  # without one, transformers asks the device whether texts are packed
         prompt: list[list[Tensor]] = [[] for _ in self.readers]
         self.lead(prompt)
         training, self.is_leading = self.model.training, True
         if training:
             self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt it gave
-        self.model.base_model(inputs_embeds=vectors[None], position_ids=positions, use_cache=False)
+        self.model.base_model(inputs_embeds=vectors[None], attention_mask=mask, position_ids=positions, use_cache=False)
         if training:
             self.model.train()
         self.is_leading = False
