@@ -191,7 +191,7 @@ class Backbone:
         if training:
             self.model.train()
         self.is_leading = False
-        self.kept = None if trains else (vectors, prompt)
+        self.kept = None if trains else (vectors.clone(), prompt)  # training may change them where they are
         return prompt
 
     def led(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
