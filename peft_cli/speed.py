@@ -27,7 +27,6 @@ def speed_up(backbone: Backbone, method: Method, rows: Sequence[Encoded], recipe
     comes_again = recipe.steps * recipe.batch_size > len(rows)
     if recipe.cache_gb and rows and comes_again and not recipe.dropout:
         with torch.random.fork_rng():
-            backbone.model.eval()
             method.eval()
             backbone.frozen = keep_frozen(backbone, method.inputs, rows, recipe.cache_gb * GB)
     for block in (block for stack in backbone.blocks().values() for block in stack):
@@ -38,7 +37,8 @@ def speed_up(backbone: Backbone, method: Method, rows: Sequence[Encoded], recipe
 
 
 def slow_down(backbone: Backbone) -> None:
-    """Switches all of it off, and lets go of what was kept."""
+    """Switches all of it off, lets go of what was kept, and leaves the backbone as it predicts."""
+    backbone.model.eval()
     if backbone.frozen:
         backbone.frozen.close()
     backbone.frozen = None

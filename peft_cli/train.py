@@ -71,18 +71,16 @@ def train(
         loss = backward(backbone, method, next(batches), recipe, add)
         if recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
-        lr = schedule.get_last_lr()
         optimizer.step()
-        schedule.step()
         optimizer.zero_grad(set_to_none=not recipe.cuda_graphs)  # a graph adds to the tensors that it knows
-        log({"step": step, "loss": loss, "lr": lr, "step_seconds": time.perf_counter() - begin})
+        log({"step": step, "loss": loss, "lr": schedule.get_last_lr(), "step_seconds": time.perf_counter() - begin})
+        schedule.step()
         if best.is_due(step):
             best.validate(step)
         checkpoint.keep(step)
     checkpoint.close()
     best.restore()
     slow_down(backbone)
-    backbone.model.eval()
     method.eval()
     return {"steps": step, "train_seconds": checkpoint.elapsed(), **best.found()}
 

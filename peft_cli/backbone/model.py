@@ -312,27 +312,6 @@ class Backbone:
         self.reserve(positions)
         self.shift, self.moves = self.shift + positions, moves
 
-    @torch.no_grad()
-    def activations(self, text: str, length: int) -> dict[str, Tensor]:
-        """Keys and values that every attention module computes for `text`, repeated or cut to `length` tokens.
-
-        By kind of attention (encoder, decoder, across): [layers, 2, heads, length, d_head]. An encoder and a decoder
-        both read the text.
-        """
-        ids = self.encoder.ids(text)
-        ids = torch.tensor([(ids * -(-length // len(ids)))[:length]], device=self.model.device)
-        seen: dict[str, list[Tensor]] = {}
-        for kind, attentions in self.attentions().items():
-            for attention in attentions:
-                attention.change(
-                    lambda k, v, kind=kind: (seen.setdefault(kind, []).append(torch.stack([k[0], v[0]])), k, v)[1:]
-                )
-        inputs = {"decoder_input_ids": ids} if self.config.is_encoder_decoder else {}
-        self.model(input_ids=ids, **inputs, use_cache=False) if self.family.generates else self.model(input_ids=ids)
-        for attention in (attention for kind in self.attentions().values() for attention in kind):
-            attention.restore()
-        return {kind: torch.stack(layers).float() for kind, layers in seen.items()}
-
     def modules(self, pattern: str) -> list[tuple[str, nn.Module]]:
         """The modules whose whole name matches `pattern`, in the model's order."""
         return [(name, module) for name, module in self.model.named_modules() if re.fullmatch(pattern, name)]
