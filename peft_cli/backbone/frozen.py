@@ -90,14 +90,16 @@ class Frozen:
 
     @torch.no_grad()
     def run(self, row: Encoded) -> None:
-        """Runs one example alone, and keeps what enters the first blocks."""
+        """Runs one example alone, and keeps what enters the first blocks. Random states stay what they were."""
         backbone, self.taken = self.backbone, {}
         backbone.lead(None)
         inputs, _ = backbone.arranged(backbone.plain_batch([row]))
-        if backbone.family.generates:
-            logits_at(backbone.model, inputs, torch.zeros(0, dtype=torch.long, device=backbone.model.device))
-        else:
-            backbone.model(**inputs)
+        device = backbone.model.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # a method may draw, above
+            if backbone.family.generates:
+                logits_at(backbone.model, inputs, torch.zeros(0, dtype=torch.long, device=device))
+            else:
+                backbone.model(**inputs)
         self.kept |= {key(row, stack): states[0].clone() for stack, states in self.taken.items()}
         self.taken = None
 

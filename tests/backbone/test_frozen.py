@@ -13,6 +13,7 @@ from peft_cli.checkpoint import Checkpoint
 from peft_cli.method import Method
 from peft_cli.method.bitfit import BitFit
 from peft_cli.method.ft import FT
+from peft_cli.method.hf_peft import HFPeft
 from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
 from peft_cli.speed import slow_down, speed_up
@@ -38,12 +39,16 @@ class Steer(Method):
         backbone.blocks()[stack][-1].change(lambda hidden: hidden + self.b)
 
 
+UPPER_LORA = {"r": 2, "target_modules": ["c_attn"], "layers_to_transform": [1], "lora_dropout": 0.5}
+
+
 def steer(stack):
     return lambda backbone: Steer(backbone, stack)
 
 
 UPPER = [(family, top) for family in CONFIGS]
 UPPER += [(family, steer(stack)) for family in CONFIGS for stack in make_backbone(family).blocks()]
+UPPER.append(("gpt2", lambda backbone: HFPeft(backbone, "lora", UPPER_LORA | {"lora_dropout": 0.0}, lr=0.1)))
 upper = pytest.mark.parametrize(("family", "make"), UPPER)
 
 
@@ -203,3 +208,11 @@ def test_ft_top2_of_an_encoder_decoder_runs_neither_the_encoder_nor_the_decoder_
         linear.module.register_forward_pre_hook(lambda *_, i=i: passes.append(i))
     summed_loss(backbone, method, rows)
     assert passes == [3]
+
+
+def test_a_methods_own_dropout_draws_the_same_whether_states_are_there_or_not():
+    backbone, method, rows = made("gpt2", lambda b: HFPeft(b, "lora", UPPER_LORA, lr=0.1))
+    method.train()
+    before = torch.get_rng_state()
+    backbone.frozen.of(rows)
+    assert backbone.frozen.n_bytes and torch.equal(torch.get_rng_state(), before)
