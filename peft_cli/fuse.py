@@ -23,6 +23,7 @@ from peft_cli.method import Method
 from peft_cli.stop import Signals
 from peft_cli.together import forward_together, inputs_together, write_together
 from peft_cli.train import Recipe, alone, backward, n_targets, scale, summed_loss
+from peft_cli.train import parts as cut
 
 Part = tuple[Method, Sequence[Encoded]]  # of one run in a pass
 
@@ -205,13 +206,13 @@ def apart(error: BaseException) -> Apart:
 
 def backward_together(parts: Sequence[Part], recipe: Recipe) -> list[float]:
     """What `train.backward` does and gives for each part."""
-    totals, values = [scale(rows, recipe) for _, rows in parts], [0.0] * len(parts)
-    for i in range(recipe.accumulation):
-        cut = [(method, rows[i :: recipe.accumulation]) for method, rows in parts]
-        if cut[0][1]:  # all batches have one size
-            losses = torch.stack(summed_losses(cut)) / torch.tensor(totals, device=cut[0][0].backbone.model.device)
-            losses.sum().backward()
-            values = [value + loss for value, loss in zip(values, losses.tolist(), strict=True)]
+    methods, batches = zip(*parts, strict=True)
+    totals = torch.tensor([scale(rows, recipe) for rows in batches], device=methods[0].backbone.model.device)
+    values = [0.0] * len(parts)
+    for pieces in zip(*(cut(rows, recipe.accumulation) for rows in batches), strict=True):  # all batches have one size
+        losses = torch.stack(summed_losses(list(zip(methods, pieces, strict=True)))) / totals
+        losses.sum().backward()
+        values = [value + loss for value, loss in zip(values, losses.tolist(), strict=True)]
     return values
 
 

@@ -147,6 +147,14 @@ class Block:
         """Makes the block read `function(hidden)` in place of hidden [B, T, d_model]."""
         self.shares.change_input(self.module, self.owner, function)
 
+    def wrap(self, wrapper: Callable[[Callable], Callable]) -> None:
+        """Makes the block compute `wrapper(forward)`, where forward is what it computed."""
+        self.module.forward = wrapper(self.module.forward)
+
+    def unwrap(self) -> None:
+        """Makes the block compute what it did before anything was wrapped."""
+        vars(self.module).pop("forward", None)
+
 
 def attend(
     module: nn.Module,

@@ -42,9 +42,15 @@ def run(vectors: Mapping[Backbone, Tensor]) -> dict[Backbone, Prompt]:
     for owner, prompt in prompts.items():
         owner.lead(prompt)
     rows = torch.stack(list(vectors.values()))  # [owners, P, d_model]
-    positions = torch.tensor([[owner.shift] for owner in vectors]) + torch.arange(rows.shape[1])
+    places = torch.arange(rows.shape[1], device=rows.device)
+    positions = torch.stack([places + owner.shift for owner in vectors])
+    mask = torch.ones_like(positions)  # without one, transformers asks the device whether texts are packed
     model, training = first.model, first.model.training
-    model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt that it gave
-    model.base_model(inputs_embeds=rows, position_ids=positions.to(rows.device), use_cache=False)
-    model.train(training)
+    first.shares.is_leading = True
+    if training:
+        model.eval()
+    model.base_model(inputs_embeds=rows, attention_mask=mask, position_ids=positions, use_cache=False)
+    if training:
+        model.train()
+    first.shares.is_leading = False
     return prompts

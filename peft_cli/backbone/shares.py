@@ -21,6 +21,7 @@ class Shares:
 
     def __init__(self, owner: Hashable = None):
         self.parts: list[tuple[Hashable, int]] = [(owner, 1)]  # and how many rows each has
+        self.is_leading = False  # whether prompts run through the blocks alone
 
     def give(self, *parts: tuple[Hashable, int]) -> None:
         """Tells who owns the rows of the next passes: of each owner n, or n times as many (beams)."""

@@ -10,6 +10,7 @@ from peft_cli.results import without
 from peft_cli.sweep import Run
 
 OWN = ("seed", "data_seed", "shots")  # what each run of a group may have for itself, beside its learning rates
+SWITCHES = ("checkpointing", "compile", "cuda_graphs")  # of train, which are for a run that has its backbone to itself
 
 
 def grouped(runs: Sequence[Run], size: int) -> list[list[Run]]:
@@ -23,7 +24,8 @@ def grouped(runs: Sequence[Run], size: int) -> list[list[Run]]:
 def common(run: Run) -> str:
     """What a run has to have in common with those beside it; one that has to stand alone has its folder to itself."""
     config = run.config
-    if config["shots"] == 0 or config["wandb"]["mode"] != "disabled":  # nothing trains; a tracker has one run a process
+    is_lonely = config["shots"] == 0 or config["wandb"]["mode"] != "disabled"  # nothing trains; one tracker a process
+    if is_lonely or any(config["train"][key] for key in SWITCHES):
         return str(run.folder.path)
     rates = [f"method.{key}" for key in config["method"] if key == "lr" or key.endswith("_lr")]
     return json.dumps(without(config, [*OWN, *rates]), sort_keys=True)
