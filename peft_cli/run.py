@@ -110,13 +110,20 @@ def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
     data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
     check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
-    backbone = build(config["backbone"], labels=data.labels, is_number=data.scale is not None)
+    backbone = load_backbone(config, data)
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
     sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check([*data.train, *data.validation, *data.test])
     return data, backbone, fingerprint, method, sources
+
+
+def load_backbone(config: dict, data: Data) -> Backbone:
+    """The frozen backbone, asked for a class as `backbone.form` says, or else as the method wants it."""
+    method = resolve(config["method"]["_target_"]) if config["shots"] != 0 else resolve("peft_cli.method.Method")
+    section = config["backbone"] | {"form": config["backbone"]["form"] or method.form}
+    return build(section, labels=data.labels, is_number=data.scale is not None, hypothesis=data.hypothesis)
 
 
 def fit(
@@ -181,6 +188,7 @@ def describe(data: Data) -> dict:
         "train_ids": [example.id for example in data.train],
         "validation_ids": [example.id for example in data.validation],
         "n_test": len(data.test),
+        "labels": list(data.labels),
         **data.notes,
         "sha256": {split: fingerprint(getattr(data, split)) for split in ("train", "validation", "test")},
     }
@@ -245,13 +253,15 @@ def set_seed(seed: NonNegativeInt) -> None:
 
 
 def with_sources(config: dict) -> dict:
-    """`config` with the run folders that a pattern in init_from stands for: which they are is part of what a run is."""
-    if config["init_from"] is None:
+    """`config` with the run folders that patterns in it stand for: which they are is part of what a run is."""
+    backbone = config["backbone"]
+    if config["init_from"] is None and "*" not in backbone["name"]:
         return config  # what follows imports torch
-    from peft_cli.transfer import found
+    from peft_cli.transfer import found, the_one
 
     check({"init_from": config["init_from"]}, found, "")
-    return config | {"init_from": found(config["init_from"])}
+    named = backbone | {"name": the_one(backbone["name"], "backbone.name")}
+    return config | {"init_from": found(config["init_from"]), "backbone": named}
 
 
 def build(section: dict, **given: Any) -> Any:

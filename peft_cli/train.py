@@ -90,11 +90,16 @@ def backward(backbone: Backbone, method: Method, batch: Sequence[Encoded], recip
 
 
 def summed_loss(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
-    """The cross-entropy in nats, summed over all target tokens (or classes) of `rows`; the squared error of numbers."""
-    logits, targets = backbone.forward(method.inputs(backbone.batch(rows)))
+    """The cross-entropy in nats, summed over all target tokens (or classes) of `rows`; the squared error of numbers.
+
+    In training, what the method adds to it too.
+    """
+    batch = backbone.batch(rows)
+    logits, targets = backbone.forward(method.inputs(batch))
     if targets.is_floating_point():
         return F.mse_loss(logits[:, 0].float(), targets, reduction="sum")
-    return F.cross_entropy(logits.float(), targets, reduction="sum")
+    loss = F.cross_entropy(logits.float(), targets, reduction="sum")
+    return loss + method.extra_loss(batch) if method.training else loss
 
 
 def scale(rows: Sequence[Encoded], recipe: Recipe) -> int:

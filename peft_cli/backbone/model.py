@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from peft_cli.backbone.families import FAMILIES
+from peft_cli.backbone.forms import Hypotheses, entailing
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
 from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
 from peft_cli.backbone.text import Encoded, Encoder, collate
@@ -32,6 +33,8 @@ class Backbone:
         max_source_tokens: int = 512,
         max_target_tokens: int = 128,
         is_number: bool = False,
+        hypotheses: Hypotheses | None = None,
+        read_words_head: Callable[[], nn.Module] | None = None,
     ):
         self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
         self.family = FAMILIES[model.config.model_type]
@@ -45,7 +48,9 @@ class Backbone:
         self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
         self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
         limits = max_source_tokens, max_target_tokens
-        self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number)
+        self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number, hypotheses)
+        self.read_words_head = read_words_head  # from the checkpoint, whose other heads the model has not
+        self.has_new_head = self.form == "classes" or (self.form == "entailment" and entailing(model.config) is None)
         self.reserve(0)
         self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
         if self.family.is_decoder_only:
@@ -75,7 +80,8 @@ class Backbone:
 
     def batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
         """The tensors of `rows` on the backbone's device, as `collate` describes them."""
-        tensors = collate(rows, self.family, self.pad, training)
+        asked = self.encoder.hypotheses
+        tensors = asked.collate(rows, self.pad, training) if asked else collate(rows, self.family, self.pad, training)
         return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -83,7 +89,7 @@ class Backbone:
         inputs = self.led(inputs)
         labels = inputs.pop("labels")
         if not self.family.generates:
-            return self.model(**inputs).logits, labels
+            return self.judge(inputs), labels
         if self.family.is_decoder_only:
             targets = causal_targets(labels)
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
@@ -93,6 +99,11 @@ class Backbone:
         wanted = targets != IGNORE
         return logits_at(self.model, inputs, wanted), targets[wanted]
 
+    def judge(self, inputs: dict[str, Tensor]) -> Tensor:
+        """What a backbone that does not write text says: [B, classes], or [B, 1] of a number."""
+        asked = self.encoder.hypotheses
+        return asked.logits(self, inputs) if asked else self.model(**inputs).logits
+
     def predict(self, inputs: dict[str, Tensor], **options: Any) -> list[str]:
         """The text that the model writes for each row of `inputs`, or what its head says: a class or a number.
 
@@ -100,7 +111,7 @@ class Backbone:
         """
         if not self.family.generates:
             with torch.no_grad():
-                logits = self.model(**inputs).logits.float()
+                logits = self.judge(inputs).float()
             if self.encoder.is_number:
                 return [f"{value:.4f}" for value in logits[:, 0].tolist()]
             return [self.encoder.labels[i] for i in logits.argmax(-1).tolist()]
@@ -234,8 +245,17 @@ class Backbone:
         weight = self.model.get_output_embeddings().weight
         return next((name, p) for name, p in self.named_parameters() if p is weight)
 
+    @property
+    def form(self) -> str:
+        """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.forms` tells."""
+        return self.encoder.hypotheses.form if self.encoder.hypotheses else "classes"
+
     def head(self) -> list[tuple[str, nn.Parameter]]:
-        """The weights of a classification head, which no pretraining has seen; none where the model writes text."""
+        """The weights of a head that no pretraining has seen; none where the model writes text, or has learnt its."""
+        return self.classifier() if self.has_new_head else []
+
+    def classifier(self) -> list[tuple[str, nn.Parameter]]:
+        """The weights of a classification head, new or not."""
         pattern = self.family.head
         return [(name, p) for name, p in self.named_parameters() if pattern and re.fullmatch(pattern, name)]
 
