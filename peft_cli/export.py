@@ -89,10 +89,12 @@ def read_config(run: Path) -> dict:
 def build(config: Mapping) -> Method:
     """The method of a run's configuration, on its backbone, with tensors that are not yet the run's."""
     from peft_cli.check import resolve
-    from peft_cli.run import load_backbone
 
-    sections = {name: dict(config[name]) for name in ("method", "data")}
+    sections = {name: dict(config[name]) for name in ("backbone", "method", "data")}
     targets = {name: resolve(section.pop("_target_")) for name, section in sections.items()}
     data = targets["data"](**sections["data"])
-    backbone = load_backbone(config, data)
+    asked = {"hypothesis": data.hypothesis, "method_form": targets["method"].form}
+    backbone = targets["backbone"](
+        labels=data.labels, is_number=data.scale is not None, **asked, **sections["backbone"]
+    )
     return targets["method"](backbone, **sections["method"])

@@ -110,20 +110,15 @@ def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
     data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
     check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
-    backbone = load_backbone(config, data)
+    kind = resolve(config["method"]["_target_"]) if config["shots"] != 0 else Method
+    asked = {"hypothesis": data.hypothesis, "method_form": kind.form}
+    backbone = build(config["backbone"], labels=data.labels, is_number=data.scale is not None, **asked)
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
     sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check([*data.train, *data.validation, *data.test])
     return data, backbone, fingerprint, method, sources
-
-
-def load_backbone(config: dict, data: Data) -> Backbone:
-    """The frozen backbone, asked for a class as `backbone.form` says, or else as the method wants it."""
-    method = resolve(config["method"]["_target_"]) if config["shots"] != 0 else resolve("peft_cli.method.Method")
-    section = config["backbone"] | {"form": config["backbone"]["form"] or method.form}
-    return build(section, labels=data.labels, is_number=data.scale is not None, hypothesis=data.hypothesis)
 
 
 def fit(

@@ -45,18 +45,19 @@ def load(
     is_number: bool = False,
     hypothesis: Hypothesis | None = None,
     form: Literal["classes", "entailment", "mask"] | None = None,
+    method_form: str = "classes",
 ) -> Backbone:
     """The backbone `name`: one that ships with this package, a local folder, a model of the hub, or a run's folder.
 
     `labels` are the classes of the data set; `is_number` says that its targets are numbers. A family that cannot write
-    text gets a new head for them, or is asked by `form` with the words of `hypothesis`: for entailment, which the
-    model's own head tells where it knows that class, or for a word at a mask.
+    text gets a new head for them, or is asked by `form`, or else as the method wants it, with the words of
+    `hypothesis`: for entailment, which the model's own head tells where it knows that class, or for a word at a mask.
     Raises ValueError where there is no such model, its family is unknown, or it cannot do what the data set asks.
     """
     logging.disable_progress_bar()
     run = tuned(name)
     place = str(EMBEDDED / run.name) if (EMBEDDED / run.name / "config.json").exists() else run.name
-    device, form = choose_device(device), form or "classes"
+    device, form = choose_device(device), form or method_form
     config = run.configured(read(AutoConfig, place, name))
     check_family(config, name, dtype, bool(labels) or is_number, form)
     options = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
