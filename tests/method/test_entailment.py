@@ -213,7 +213,7 @@ def test_behind_a_prompt_the_mask_is_found():
     moved = backbone.prepend(backbone.embed(batch), torch.randn(3, D))
     full = backbone.model(inputs_embeds=moved["inputs_embeds"], attention_mask=moved["attention_mask"]).logits
     at_mask = torch.stack(
-        [row[3 + places.argmax()] for row, places in zip(full, batch["slots"] == AT_MASK, strict=True)]
+        [row[3 + places.int().argmax()] for row, places in zip(full, batch["slots"] == AT_MASK, strict=True)]
     )
     ids = [label[0] for label in backbone.encoder.hypotheses.labels]
     assert torch.allclose(backbone.forward(moved)[0], at_mask[:, ids], atol=1e-5)
