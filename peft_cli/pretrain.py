@@ -4,7 +4,9 @@
     corpus=...       plain text, one paragraph a line (.txt or .xz)
     out=...          folder of the model; the package's own by default
     tokens=30e6      positions read in all; a run that was stopped goes on from its checkpoint in `out`
+    batch=4096       positions of a step
     threads=2        cores to use
+    workers=0        processes that make rows ahead of the steps, for a GPU that would wait for them
     seed=0           initial weights
     judge=false      true trains nothing and prints the losses on what was held out of the model that is in `out`
 
@@ -17,23 +19,27 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from peft_cli.backbone.targets import IGNORE
 from peft_cli.embedded.architectures import ARCHITECTURES, build, load_tokenizer
 from peft_cli.embedded.card import write_card
 from peft_cli.embedded.corpus import read_corpus
-from peft_cli.embedded.objectives import Rows, held_out_losses, loss
+from peft_cli.embedded.objectives import Row, Rows, held_out_losses, loss
 from peft_cli.progress import progress
 
 EMBEDDED = Path(__file__).parent / "embedded"
-TOKENS_PER_STEP = 4096
-PARTS = 4  # of a step, one after the other
+PARTS = {"cpu": 4, "cuda": 1}  # of a step, one after the other
+ROWS_AT_ONCE = 64  # that a worker hands over
+SHORT = 35  # positions of a short row, about
 LR, BETAS = 4e-3, (0.9, 0.95)
 WARMUP, COOLDOWN = 0.02, 0.3  # shares of the steps over which the learning rate rises and falls
 LOG_SECONDS, CHECKPOINT_SECONDS = 30, 300
@@ -42,7 +48,9 @@ DEFAULTS = {
     "corpus": "???",
     "out": None,
     "tokens": 30e6,
+    "batch": 4096,
     "threads": 2,
+    "workers": 0,
     "seed": 0,
     "judge": False,
 }
@@ -80,14 +88,15 @@ def pretrain(options: dict) -> None:
     tokenizer = load_tokenizer(name, out, corpus)
     model = build(name).to("cuda" if torch.cuda.is_available() else "cpu")
     architecture = ARCHITECTURES[name]
-    rows = Rows(architecture.objective, tokenizer, corpus, architecture.short_rows)
+    short_rows = architecture.short_steps * int(options["batch"]) // SHORT
+    rows = Rows(architecture.objective, tokenizer, corpus, architecture.book_share, short_rows)
     optimizers = make_optimizers(model, architecture.table_lr)
-    log = train(model, optimizers, rows, int(float(options["tokens"])) // TOKENS_PER_STEP, out / "checkpoint.pt")
+    log = train(model, optimizers, rows, options, out / "checkpoint.pt")
     losses = held_out_losses(model, rows)
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     command = {**options, "corpus": Path(options["corpus"]).name}
-    told = " ".join(f"{key}={command[key]}" for key in ("backbone", "corpus", "tokens", "seed"))
+    told = " ".join(f"{key}={command[key]}" for key in ("backbone", "corpus", "tokens", "batch", "seed"))
     write_card(out, name, model, log, losses, told)
     (out / "checkpoint.pt").unlink(missing_ok=True)
 
@@ -109,23 +118,23 @@ def folder(options: dict) -> Path:
     return Path(options["out"] or EMBEDDED / options["backbone"])
 
 
-def train(model: nn.Module, optimizers: list, rows: Rows, steps: int, checkpoint: Path) -> list[dict]:
+def train(model: nn.Module, optimizers: list, rows: Rows, options: dict, checkpoint: Path) -> list[dict]:
     """The loop; goes on from the checkpoint where there is one. Returns the log: step, tokens and mean loss."""
+    steps = int(float(options["tokens"])) // int(options["batch"])
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: trapezoid(step, steps)) for o in optimizers]
     parts = [model, *optimizers, *schedules]
     start, row, tokens, log = restore(checkpoint, parts)
     pending, shown_at, saved_at = [], time.monotonic(), time.monotonic()
+    stream = rows_from(rows, row, int(options["workers"]))
     with progress("pretrain", steps, start) as done:
         for step in range(start, steps):
-            batch = []
-            while sum(map(size, batch)) < TOKENS_PER_STEP:
-                batch.append(rows(row))
-                row += 1
+            batch = take(stream, int(options["batch"]))
             pending.append(train_step(model, optimizers, schedules, batch))
+            row += len(batch)
             tokens += sum(map(size, batch))
             now = time.monotonic()
             if now - shown_at > LOG_SECONDS or step == steps - 1:
-                log.append({"step": step + 1, "tokens": tokens, "loss": sum(pending) / len(pending)})
+                log.append({"step": step + 1, "tokens": tokens, "loss": torch.stack(pending).mean().item()})
                 pending, shown_at = [], now
             if now - saved_at > CHECKPOINT_SECONDS:
                 save(checkpoint, parts, step + 1, row, tokens, log)
@@ -134,31 +143,48 @@ def train(model: nn.Module, optimizers: list, rows: Rows, steps: int, checkpoint
     return log
 
 
-def size(row: tuple[list[int], list[int]]) -> int:
+def rows_from(rows: Rows, start: int, workers: int) -> Iterator[Row]:
+    """The rows from number `start` on, in their order, made ahead by `workers` processes."""
+    if not workers:
+        return (rows[i] for i in count(start))
+    ahead = DataLoader(rows, ROWS_AT_ONCE, sampler=count(start), num_workers=workers, collate_fn=list)
+    return chain.from_iterable(ahead)
+
+
+def take(stream: Iterator[Row], positions: int) -> list[Row]:
+    """The next rows of `stream`, until they have `positions` positions."""
+    batch, taken = [], 0
+    while taken < positions:
+        batch.append(next(stream))
+        taken += size(batch[-1])
+    return batch
+
+
+def size(row: Row) -> int:
     """The positions that a row takes."""
     return max(map(len, row)) if len(row[0]) == len(row[1]) else sum(map(len, row))
 
 
-def scored(row: tuple[list[int], list[int]]) -> int:
+def scored(row: Row) -> int:
     """The tokens that count in the loss of a row."""
     return sum(label != IGNORE for label in row[1])
 
 
-def train_step(model: nn.Module, optimizers: list, schedules: list, batch: list) -> float:
-    """One step on a batch of rows, in parts of like lengths to save padding; returns its mean loss."""
-    batch, total, n = sorted(batch, key=size), 0.0, sum(map(scored, batch))
-    part = math.ceil(len(batch) / PARTS)
-    for start in range(0, len(batch), part):
+def train_step(model: nn.Module, optimizers: list, schedules: list, batch: list[Row]) -> Tensor:
+    """One step on a batch of rows, in parts of like lengths to save padding; returns its mean loss []."""
+    batch, parts, n = sorted(batch, key=size), [], sum(map(scored, batch))
+    length = math.ceil(len(batch) / PARTS[model.device.type])
+    for start in range(0, len(batch), length):
         with torch.autocast(model.device.type, torch.bfloat16):
-            sum_of_part, _ = loss(model, batch[start : start + part])
-        (sum_of_part / n).backward()
-        total += sum_of_part.item()
+            part, _ = loss(model, batch[start : start + length])
+        (part / n).backward()
+        parts.append(part.detach())
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer, schedule in zip(optimizers, schedules, strict=True):
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-    return total / n
+    return torch.stack(parts).sum() / n
 
 
 def make_optimizers(model: nn.Module, table_lr: float) -> list[torch.optim.Optimizer]:

@@ -19,28 +19,29 @@ def make():
     return model, make_optimizers(model, table_lr=4e-3), Rows("causal", small_tokenizer(name), CORPUS)
 
 
+def four_steps(workers=0):
+    return {"tokens": 2048, "batch": 512, "workers": workers}
+
+
 def test_a_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretraining, "TOKENS_PER_STEP", 512)
     whole, optimizers, rows = make()
-    log = train(whole, optimizers, rows, 4, tmp_path / "none.pt")
+    log = train(whole, optimizers, rows, four_steps(), tmp_path / "none.pt")
     assert log[-1]["step"] == 4
     first, optimizers, rows = make()
     monkeypatch.setattr(pretraining, "CHECKPOINT_SECONDS", -1)  # after every step
     seen = []
 
-    def stop_after(step):
-        def rows_until(i):
+    class TwoRows:
+        def __getitem__(self, i):
             seen.append(i)
-            if len(seen) > step:
+            if len(seen) > 2:
                 raise KeyboardInterrupt
-            return rows(i)
-
-        return rows_until
+            return rows[i]
 
     with contextlib.suppress(KeyboardInterrupt):
-        train(first, optimizers, stop_after(2), 4, tmp_path / "checkpoint.pt")
+        train(first, optimizers, TwoRows(), four_steps(), tmp_path / "checkpoint.pt")
     resumed, optimizers, rows = make()
-    train(resumed, optimizers, rows, 4, tmp_path / "checkpoint.pt")
+    train(resumed, optimizers, rows, four_steps(workers=1), tmp_path / "checkpoint.pt")
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 

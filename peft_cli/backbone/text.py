@@ -131,11 +131,10 @@ def collate(rows: Sequence[Encoded], family: Family, pad: int, training: bool) -
 
 def pad_rows(rows: Sequence[list[int]], pad: int, left: bool = False) -> dict[str, Tensor]:
     """input_ids [B, T], filled up with `pad`, and attention_mask [B, T], 1 where a row's own ids stand."""
-    longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), pad)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        place = slice(longest - len(row), None) if left else slice(0, len(row))
-        ids[i, place] = torch.tensor(row)
-        mask[i, place] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+    lengths = torch.tensor([len(row) for row in rows])[:, None]
+    longest = int(lengths.max())
+    places = torch.arange(longest)
+    own = places >= longest - lengths if left else places < lengths
+    ids = torch.full(own.shape, pad)
+    ids[own] = torch.tensor([token for row in rows for token in row], dtype=ids.dtype)
+    return {"input_ids": ids, "attention_mask": own.long()}

@@ -41,17 +41,16 @@ class Architecture:
     objective: str  # causal | spans | infilling | masked
     special: tuple[str, ...]  # the tokenizer's special tokens, in the order of their ids
     is_sentencepiece: bool = False
-    short_rows: int = (
-        0  # of the first rows, that only ask for a few words of the source: what cross-attention learns by
-    )
+    book_share: float = 0.15  # of the rows; the rest are pairs of texts
+    short_steps: int = 0  # the first ones, that only ask for a few words of the source: what cross-attention learns by
     table_lr: float = 4e-3  # of embeddings and position biases; larger where they start larger
 
 
 ARCHITECTURES = {
     "tiny-gpt2": Architecture("causal", (END,)),
-    "tiny-t5": Architecture("spans", ("<pad>", "</s>", "<unk>", *SENTINELS), True, 40_000, 4e-2),
-    "tiny-bart": Architecture("infilling", tuple(NAMED), short_rows=40_000),
-    "tiny-roberta": Architecture("masked", tuple(NAMED)),
+    "tiny-t5": Architecture("spans", ("<pad>", "</s>", "<unk>", *SENTINELS), True, short_steps=300, table_lr=4e-2),
+    "tiny-bart": Architecture("infilling", tuple(NAMED), short_steps=300),
+    "tiny-roberta": Architecture("masked", tuple(NAMED), book_share=0.7),
 }
 
 

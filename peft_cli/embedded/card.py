@@ -10,6 +10,8 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from peft_cli.embedded.architectures import ARCHITECTURES
+
 TEXT = """# {name}
 
 {kind}, {parameters:,} weights, fp16, with a tokenizer of its own of {vocabulary:,} tokens. It exists to try
@@ -31,22 +33,25 @@ parameter-efficient methods on a laptop in seconds, and is good for nothing else
 
 
 ROWS = (
-    "85 % of the rows: pairs of records and texts, most with a pattern in front that shows how the text has to look, "
-    "and other small text-to-text tasks, from the grammars in `peft_cli/embedded`; 15 %: English books in the public "
-    "domain, 1900-1928; no text of `mini` or of any published data set"
+    "{pairs} % of the rows: pairs of records and texts, most with a pattern in front that shows how the text has to "
+    "look, and other small text-to-text tasks, from the grammars in `peft_cli/embedded`; {books} %: English books in "
+    "the public domain, 1900-1928; no text of `mini` or of any published data set"
 )
+SHORT_ROWS = "; in the first {steps} steps nothing but a few words to copy or to look up"
 
 
 def write_card(
     folder: Path, name: str, model: PreTrainedModel, log: list[dict], losses: dict[str, float], command: str
 ) -> None:
     """Writes README.md, log.json and curve.png beside the model."""
-    domains = [key for key in losses if key != "books"]
+    architecture = ARCHITECTURES[name]
+    domains, books = [key for key in losses if key != "books"], round(100 * architecture.book_share)
+    short = SHORT_ROWS.format(steps=architecture.short_steps) if architecture.short_steps else ""
     (folder / "log.json").write_text(json.dumps({"log": log, "held_out": losses}, indent=0))
     (folder / "README.md").write_text(
         TEXT.format(
             name=name,
-            rows=ROWS,
+            rows=ROWS.format(pairs=100 - books, books=books) + short,
             kind=type(model).__name__,
             parameters=sum(p.numel() for p in model.parameters()),
             vocabulary=model.config.vocab_size,

@@ -20,7 +20,6 @@ from peft_cli.embedded.tasks import Pair, described, document, short_pair
 
 LENGTH = 512  # tokens of a decoder's row
 ENCODER_LENGTH = 256  # at most, of an encoder's row
-BOOK_SHARE = 0.15  # of the rows
 NOISE_SHARE, SPAN_TOKENS = {"spans": 0.15, "infilling": 0.3, "masked": 0.15}, 3
 HELD_OUT_ROWS = 64  # of each kind, that a backbone is judged by
 PAIRS = {"causal": (1, 2, 3, 5, 8), "spans": (1, 1, 1, 2), "infilling": (1, 1, 1, 2), "masked": (1, 2)}
@@ -30,19 +29,20 @@ Row = tuple[list[int], list[int]]  # ids that are read, and labels (of the same 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one objective: `rows(i)` is always the same one."""
+    """The rows of one objective: `rows[i]` is always the same one."""
 
     objective: str
     tokenizer: PreTrainedTokenizerFast
     corpus: Corpus
+    book_share: float = 0.15
     short_rows: int = 0
 
-    def __call__(self, i: int) -> Row:
+    def __getitem__(self, i: int) -> Row:
         """Row `i` of the training data."""
         rng = Random(f"row/{i}")
         if i < self.short_rows:
             return self.pairs(rng, lambda: [short_pair(rng, self.corpus.words)])
-        if rng.random() < BOOK_SHARE:
+        if rng.random() < self.book_share:
             return self.prose(rng, self.corpus.books)
         words, books, counts = self.corpus.words, self.corpus.books, PAIRS[self.objective]
         return self.pairs(rng, lambda: document(rng, words, books, rng.choice(counts)))
@@ -148,7 +148,8 @@ def loss(model: PreTrainedModel, rows: Sequence[Row]) -> tuple[Tensor, int]:
     """The cross-entropy in nats summed over the scored tokens of `rows`, and how many those are."""
     pad = model.config.pad_token_id or 0
     inputs = pad_rows([ids for ids, _ in rows], pad)
-    labels = pad_rows([labels for _, labels in rows], IGNORE)["input_ids"]
+    labels = pad_rows([labels for _, labels in rows], IGNORE)["input_ids"].to(model.device)
+    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels=labels)
     elif model.config.model_type == "gpt2":

@@ -35,16 +35,16 @@ def test_a_tokenizer_gives_back_what_it_read(name, tokenizers):
 
 
 def test_a_row_is_a_function_of_its_number(rows):
-    assert rows(7) == rows(7) != rows(8)
+    assert rows[7] == rows[7] != rows[8]
 
 
 def test_every_row_has_something_to_learn_and_fits_the_model(name, rows):
     model = build(name)
     for i in range(12):
-        ids, labels = rows(i)
+        ids, labels = rows[i]
         assert len(ids) <= 512 and len(labels) <= 512 and any(label != IGNORE for label in labels)
     with torch.no_grad():
-        total, n = loss(model, [rows(i) for i in range(3)])
+        total, n = loss(model, [rows[i] for i in range(3)])
     assert n > 0 and total / n < 12
 
 
