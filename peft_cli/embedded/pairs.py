@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from random import Random
 
@@ -20,12 +21,12 @@ def nli(split: str, count: int, between: str) -> list[Example]:
     return [example(Random(f"nli/{split}/{i}"), f"{split}-{i}", domains, between) for i in range(count)]
 
 
-def kinds(split: str, count: int) -> list[Example]:
-    """`count` texts about things of the domains that are held out; the class is the domain."""
+def kinds(split: str, count: int, domains: Sequence[str]) -> list[Example]:
+    """`count` texts about things of `domains`, as many of each; the class is the domain."""
     found = []
     for i in range(count):
         rng = Random(f"kinds/{split}/{i}")
-        key = HELD_OUT[i % len(HELD_OUT)]
+        key = domains[i % len(domains)]
         domain, style = named_domain(key), draw_style(rng, named_domain(key), private_share=0)
         found.append(Example(f"{split}-{i}", describe(rng, words(), domain, style, record(rng, domain, style)), (key,)))
     return found

@@ -44,8 +44,14 @@ def test_a_places_name_follows_only_where_it_is_told(label, is_told):
     assert share == 1 if is_told else share < 0.3
 
 
+@pytest.mark.parametrize("kinds", [["pet"], ["pet", "pet"], ["pet", "horse"]])
+def test_other_kinds_are_refused(kinds):
+    with pytest.raises(ValueError, match="has to have two or more of bridge, parcel, pet"):
+        mini_kinds.load(kinds)
+
+
 def test_the_sets_have_their_sizes_and_classes():
-    pairs, texts = mini_nli.load(50, " "), mini_kinds.load()
+    pairs, texts = mini_nli.load(50, " "), mini_kinds.load([*HELD_OUT])
     assert [len(part) for part in (pairs.train, pairs.validation, pairs.test)] == [50, 500, 500]
     assert [len(part) for part in (texts.train, texts.validation, texts.test)] == [300, 150, 300]
     assert pairs.labels == LABELS and texts.hypothesis.words == texts.labels == HELD_OUT
