@@ -36,7 +36,7 @@ class DART(Entailment):
         trains: Literal["both", "template", "labels", "nothing"],
         fluency: NonNegativeFloat,
         on_top: str | None,
-        options: dict[str, Any],
+        options: dict[str, Any] | None,
         lr: PositiveFloat,
     ):
         super().__init__(backbone, tokens, sides, trains, "frozen", fluency, on_top, options, lr)

@@ -48,7 +48,7 @@ class Entailment(Method):
         head: Literal["frozen", "trained", "fresh"],
         fluency: NonNegativeFloat,
         on_top: str | None,
-        options: dict[str, Any],
+        options: dict[str, Any] | None,
         lr: PositiveFloat,
     ):
         super().__init__(backbone, lr)
@@ -63,7 +63,9 @@ class Entailment(Method):
         self.labels = nn.Parameter(labels) if trains in ("both", "labels") else None
         if fluency:
             words_head(backbone)
-        self.on_top = self.beside(on_top, options) if on_top else None
+        if options and not on_top:
+            raise ValueError(f"method.options={options} are of the method on top, and method.on_top is null")
+        self.on_top = self.beside(on_top, options or {}) if on_top else None
         if not list(self.parameters()):
             raise ValueError(
                 f"method.trains={trains} with method.head={head} trains nothing; say method.on_top, such as ft, too"

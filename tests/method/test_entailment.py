@@ -14,7 +14,7 @@ from tests.conftest import CLASSES, EXAMPLES, HYPOTHESIS, NLI, make_backbone
 from tests.method.test_contract import take_steps
 
 OPTIONS = {
-    "tokens": 3, "sides": "one", "trains": "both", "head": "frozen", "fluency": 0.0, "on_top": None, "options": {},
+    "tokens": 3, "sides": "one", "trains": "both", "head": "frozen", "fluency": 0.0, "on_top": None, "options": None,
     "lr": 0.01,
 }  # fmt: skip
 D, WORDS, LABEL = 16, 4, 1  # d_model; tokens of the template's words and of the second label in conftest's hypothesis
@@ -122,6 +122,7 @@ def test_the_parts_have_learning_rates_of_their_own():
         ({"on_top": "pt"}, r"method\.on_top=pt puts something into the input itself"),
         ({"on_top": "loar"}, "there is no method=loar"),
         ({"on_top": "lora", "options": {"rnak": 2}}, r"method\.options has no key rnak"),
+        ({"options": {"rank": 2}}, r"method\.options={'rank': 2} are of the method on top, and method.on_top is null"),
         ({"trains": "nothing"}, "trains nothing; say method.on_top"),
     ],
 )
