@@ -6,7 +6,7 @@ RUNS ?= runs
 REPORT ?= report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slurm slurmdbd faults check bench report paper
+.PHONY: help setup demo test slurm slurmdbd faults check bench mixed report paper
 
 help: ## lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,10 @@ check: setup ## checks style and format
 bench: setup ## times a step of each method on the embedded backbone
 	$(BIN)/peft-run -m +experiment=bench runs=$(RUNS)/bench
 	$(BIN)/peft-report $(RUNS)/bench
+
+mixed: setup ## times batches of several tasks against one task at a time
+	$(BIN)/peft-run -m +experiment=mixed_tasks runs=$(RUNS)/mixed
+	$(BIN)/python -m peft_cli.mixed $(RUNS)/mixed/mini/tiny-gpt2/*/*/
 
 report: setup ## makes tables, comparisons and figures of all runs, in every format, in report/
 	$(BIN)/peft-report $(RUNS) --out $(REPORT)

@@ -72,6 +72,8 @@ class Meter:
             "params_backbone": self.params_backbone,
             "params_trained": self.params_trained,
             "params_stored": count(self.method.parameters()),
+            "tensors_stored": len(self.method.state_dict()),
+            "shares_batches": self.method.shares_batches,
             "positions_added": self.backbone.positions_added,
             "bytes_stored": bytes_stored,
             **self.exact,

@@ -71,8 +71,7 @@ def predict(
     backbone.model.eval()
     method.eval()
     backbone.kept = None  # of the last state that predicted
-    rows = backbone.encode(examples)
-    ranks = backbone.family.generates and backbone.encoder.labels and decoding.classes == "rank"
+    rows, ranks = backbone.encode(examples), is_ranked(backbone, decoding)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)
     texts, total = dict(known), known_seconds
     for i in range(0, len(order), decoding.batch_size):
@@ -86,6 +85,11 @@ def predict(
         total += seconds
         done(made, seconds)
     return Prediction([texts[i] for i in range(len(rows))], total)
+
+
+def is_ranked(backbone: Backbone, decoding: Decoding) -> bool:
+    """Whether a class is predicted by how likely its text is."""
+    return backbone.family.generates and bool(backbone.encoder.labels) and decoding.classes == "rank"
 
 
 def write(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:
@@ -106,8 +110,12 @@ def rank(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: 
 @torch.no_grad()
 def log_likelihoods(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
     """The logarithm [B] of the probability of each row's whole target, in nats."""
-    logits, targets = backbone.forward(method.inputs(backbone.batch(rows)))
-    nats = F.cross_entropy(logits.float(), targets, reduction="none")  # [N], row after row
+    return of_rows(*backbone.forward(method.inputs(backbone.batch(rows))), rows)
+
+
+def of_rows(logits: Tensor, targets: Tensor, rows: Sequence[Encoded]) -> Tensor:
+    """The log-likelihood [B] of each row's target, by the logits [N, V] of all their tokens, row after row."""
+    nats = F.cross_entropy(logits.float(), targets, reduction="none")  # [N]
     return torch.stack([-part.sum() for part in nats.split([len(row.target) for row in rows])])
 
 

@@ -14,6 +14,7 @@ import yaml
 if TYPE_CHECKING:  # torch is imported when a run is exported, so that --help stays quick
     from torch import Tensor
 
+    from peft_cli.backbone import Backbone
     from peft_cli.method import Method
 
 LOADS_HERE = "load it from this package in two lines: from peft_cli.export import restored; method = restored({path!r})"
@@ -66,14 +67,19 @@ def with_head(method: Method, settings: dict, tensors: dict[str, Tensor]) -> tup
     return settings | {"modules_to_save": modules}, tensors | {f"base_model.model.{name}": p for name, p in head}
 
 
-def restored(run: Path | str) -> Method:
-    """The method of a finished run as it was stored, on its backbone: `method.backbone`.
+def restored(run: Path | str, beside: Backbone | None = None, device: str | None = None) -> Method:
+    """The method of a finished run as it was stored, on its backbone, `method.backbone`, or `beside` one like that.
 
-    Raises ValueError where the run is not finished.
+    `device` is in place of the run's own. Raises ValueError where the run is not finished, or where the method would
+    change a backbone that it is not alone on.
     """
     from safetensors.torch import load_file
 
-    method = build(read_config(Path(run)))
+    config = read_config(Path(run))
+    config["backbone"]["device"] = device or config["backbone"]["device"]
+    method = build(config, beside)
+    if beside and not method.shares_batches:
+        raise ValueError(f"{run} is of {type(method).__name__}, which changes weights of the backbone; ask it apart")
     method.fold()
     method.load_state_dict(load_file(Path(run) / "method.safetensors"))
     return method.eval()
@@ -86,15 +92,24 @@ def read_config(run: Path) -> dict:
     return yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
 
 
-def build(config: Mapping) -> Method:
+def build(config: Mapping, beside: Backbone | None = None) -> Method:
     """The method of a run's configuration, on its backbone, with tensors that are not yet the run's."""
     from peft_cli.check import resolve
+    from peft_cli.method import Method
 
     sections = {name: dict(config[name]) for name in ("backbone", "method", "data")}
     targets = {name: resolve(section.pop("_target_")) for name, section in sections.items()}
     data = targets["data"](**sections["data"])
-    asked = {"hypothesis": data.hypothesis, "method_form": targets["method"].form}
-    backbone = targets["backbone"](
-        labels=data.labels, is_number=data.scale is not None, **asked, **sections["backbone"]
-    )
-    return targets["method"](backbone, **sections["method"])
+    asked = {"labels": data.labels, "is_number": data.scale is not None}
+    options = sections["backbone"] | asked
+    said = {"hypothesis": data.hypothesis, "method_form": targets["method"].form}
+    backbone = reading(beside, options) if beside else targets["backbone"](**options, **said)
+    return Method(backbone, lr=1.0) if config.get("shots") == 0 else targets["method"](backbone, **sections["method"])
+
+
+def reading(backbone: Backbone, section: Mapping) -> Backbone:
+    """Another backbone of the same weights, which reads examples as a section of a configuration says."""
+    from peft_cli.backbone.text import Encoder
+
+    keys = ("separator", "max_source_tokens", "max_target_tokens", "labels", "is_number")
+    return backbone.beside(Encoder(backbone.tokenizer, backbone.family, **{key: section[key] for key in keys}))

@@ -36,6 +36,8 @@ def status(folders: Sequence[Path]) -> str:
     running = sorted((began_at(state.path), state) for state in states if state.name == "running")
     for began, state in running[:1]:
         lines.append(f"oldest running: {state.path}, for {duration(time.time() - began)}, {state.told}")
+    for told, count in Counter(state.told for state in states if state.name == "queued" and "(" in state.told).items():
+        lines.append(f"queued, {count}: {told}")
     reasons = Counter(state.told for state in states if state.name == "failed")
     for reason, count in reasons.most_common(MOST_REASONS):
         example = next(state.path for state in states if state.told == reason)

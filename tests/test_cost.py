@@ -61,6 +61,12 @@ def test_parameters_are_counted_before_and_after_fold():
     assert costs["tokens_per_second"] is None and costs["energy_joules"] is None
 
 
+def test_what_a_task_stores_and_whether_it_shares_a_batch_are_told():
+    costs = [measured(make)[0].read(0.1, bytes_stored=5) for make in (prompt(4), lambda b: FT(b, 1, False, lr=1e-3))]
+    assert [cost["shares_batches"] for cost in costs] == [True, False]
+    assert costs[0]["tensors_stored"] == 1 and costs[1]["tensors_stored"] == 12  # of a block of GPT-2
+
+
 def test_step_times_leave_out_the_first_steps():
     times = step_times([9.0, 9.0, 9.0, 1.0, 2.0, 3.0])
     assert times["median"] == 2.0 and times["p10"] == pytest.approx(1.2) and times["p90"] == pytest.approx(2.8)

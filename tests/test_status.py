@@ -49,7 +49,9 @@ def test_status_counts_all_states_and_tells_reasons(runs):
 def test_a_job_in_the_queue_is_told_as_such(runs, monkeypatch):
     (runs / "mini" / "half" / "slurm.json").write_text(json.dumps({"job": "7_1"}))
     monkeypatch.setattr("peft_cli.sweep.queue.queued", lambda: {"7_1": "PENDING"})
-    assert "1 queued" in status([runs])
+    assert "1 queued" in status([runs]) and "PENDING" not in status([runs])
+    monkeypatch.setattr("peft_cli.sweep.queue.queued", lambda: {"7_1": "PENDING (JobHeldUser)"})
+    assert "queued, 1: Slurm says PENDING (JobHeldUser)" in status([runs])
 
 
 def test_stale_lists_what_no_experiment_asks_for_and_deletes_nothing(runs, checkout):

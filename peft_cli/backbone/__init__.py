@@ -5,6 +5,8 @@
     attentions   attention modules; `change` rewrites the keys and values one reads
     blocks       transformer blocks; `change` rewrites what enters one
 
+Methods that stand `beside` one another act each on its own rows of a batch.
+
 Nothing outside this package knows how GPT-2, Llama, BART, T5 and RoBERTa name their parts.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import re
@@ -16,6 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.forms import Hypotheses, entailing
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
+from peft_cli.backbone.shares import OwnHead, Shares
 from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
 from peft_cli.backbone.text import Encoded, Encoder, collate
 from peft_cli.data import Example
@@ -40,19 +42,13 @@ class Backbone:
         self.family = FAMILIES[model.config.model_type]
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.n_parameters = sum(p.numel() for p in model.parameters())  # without what a method puts into it
-        self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
-        self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
-        self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
         rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
-        self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
-        self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
-        limits = max_source_tokens, max_target_tokens
-        self.encoder = Encoder(tokenizer, self.family, separator, *limits, labels, is_number, hypotheses)
+        self.shares, self.own_head = Shares(self), None
         self.read_words_head = read_words_head  # from the checkpoint, whose other heads the model has not
+        limits = max_source_tokens, max_target_tokens
+        self.begin(Encoder(tokenizer, self.family, separator, *limits, labels, is_number, hypotheses))
         self.has_new_head = self.form == "classes" or (self.form == "entailment" and entailing(model.config) is None)
-        self.reserve(0)
-        self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
         if self.family.is_decoder_only:
             model.register_forward_pre_hook(self.shifted, with_kwargs=True)
         modules = [attention.module for kind in self.attentions().values() for attention in kind]
@@ -62,6 +58,32 @@ class Backbone:
         ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
         model.generation_config = GenerationConfig(**{name: getattr(self.config, name, None) for name in ids})
         model.generation_config.pad_token_id = self.pad
+
+    def begin(self, encoder: Encoder) -> None:
+        """The state of a backbone that no method acts on."""
+        self.encoder, self.encoder_at_first = encoder, copy.copy(encoder)
+        self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
+        self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
+        self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
+        self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
+        self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
+        self.reserve(0)
+        self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
+        self.shares.give((self, 1))
+
+    def beside(self, encoder: Encoder | None = None) -> Backbone:
+        """Another backbone of the same weights: what a method does to it happens to its own rows of a batch alone.
+
+        It reads examples by an `encoder` of its own, by default as this one did at first. Where this one has a new
+        head, it gets another, which starts from noise.
+        """
+        other, own = copy.copy(self), encoder or copy.copy(self.encoder_at_first)
+        other.begin(own)
+        if head := self.head():
+            n_outputs = 1 if own.is_number else len(own.labels)
+            other.own_head = OwnHead(self.model, head[0][0].partition(".")[0], n_outputs)
+            other.own_head.answer_for(other, self.shares)
+        return other
 
     # examples <-> tensors
 
@@ -102,22 +124,32 @@ class Backbone:
     def judge(self, inputs: dict[str, Tensor]) -> Tensor:
         """What a backbone that does not write text says: [B, classes], or [B, 1] of a number."""
         asked = self.encoder.hypotheses
-        return asked.logits(self, inputs) if asked else self.model(**inputs).logits
+        return asked.logits(self, inputs) if asked else self.answers(self.model(**inputs).logits)
 
     def predict(self, inputs: dict[str, Tensor], **options: Any) -> list[str]:
         """The text that the model writes for each row of `inputs`, or what its head says: a class or a number.
 
         `options` are those of `generate`.
         """
-        if not self.family.generates:
-            with torch.no_grad():
-                logits = self.judge(inputs).float()
-            if self.encoder.is_number:
-                return [f"{value:.4f}" for value in logits[:, 0].tolist()]
-            return [self.encoder.labels[i] for i in logits.argmax(-1).tolist()]
-        ids = self.generate(inputs, **options)
+        if self.family.generates:
+            return self.text(self.generate(inputs, **options))
+        with torch.no_grad():
+            return self.says(self.judge(self.led(inputs)))
+
+    def answers(self, logits: Tensor) -> Tensor:
+        """[B, classes] of what the head gives, beside which heads of others may have more classes."""
+        return logits[:, : self.config.num_labels if self.own_head is None else self.own_head.n_outputs]
+
+    def text(self, ids: Tensor) -> list[str]:
+        """What written `ids` [B, T] say."""
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [" ".join(text.split()) for text in texts]
+
+    def says(self, logits: Tensor) -> list[str]:
+        """What a head's answers [B, classes] say: a class or a number for each row."""
+        if self.encoder.is_number:
+            return [f"{value:.4f}" for value in logits[:, 0].tolist()]
+        return [self.encoder.labels[i] for i in logits.float().argmax(-1).tolist()]
 
     @torch.no_grad()
     def generate(self, inputs: dict[str, Tensor], **options: Any) -> Any:
@@ -173,6 +205,7 @@ class Backbone:
             return self.kept[1]
         positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
         prompt: list[list[Tensor]] = [[] for _ in self.readers]
+        self.shares.give((self, 1))
         self.lead(prompt)
         training = self.model.training
         self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt that it gave
@@ -182,12 +215,15 @@ class Backbone:
         return prompt
 
     def led(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`inputs` without the prompt that `prepend` put there, which every attention module reads from here on.
+        """`inputs` without their owners and prompts, by which every place of change goes from here on.
 
-        It stays until the next inputs come, since checkpointed blocks run again in the backward pass.
+        They stay until the next inputs come, since checkpointed blocks run again in the backward pass.
         """
-        self.lead(inputs.get("prompt"))
-        return {name: tensor for name, tensor in inputs.items() if name != "prompt"}
+        owned = inputs.get("owned") or [(self, 1, inputs.get("prompt"))]
+        self.shares.give(*((owner, n_rows) for owner, n_rows, _ in owned))
+        for owner, _, prompt in owned:
+            owner.lead(prompt)
+        return {name: tensor for name, tensor in inputs.items() if name not in ("owned", "prompt")}
 
     def lead(self, prompt: list[list[Tensor]] | None) -> None:
         """Hands each attention module its part of a prompt."""
@@ -197,11 +233,20 @@ class Backbone:
 
     def shifted(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """A decoder's arguments with the position of every token moved up by what stands in front of it."""
-        positions = self.shift + (self.prompt[0][0].shape[2] if self.prompt else 0)
-        if not positions:
+        if not any(owner.positions_in_front for owner, _ in self.shares.parts):
             return args, kwargs
         ids = kwargs["position_ids"]
-        return args, kwargs | {"position_ids": ids + positions * (1 if self.moves is None else self.moves(*ids.shape))}
+        moved = [owner.moved(ids[rows]) for owner, rows in self.shares.rows(len(ids))]
+        return args, kwargs | {"position_ids": torch.cat(moved)}
+
+    @property
+    def positions_in_front(self) -> int:
+        """How many positions a decoder's tokens move up."""
+        return self.shift + (self.prompt[0][0].shape[2] if self.prompt else 0)
+
+    def moved(self, ids: Tensor) -> Tensor:
+        """The positions `ids` [B, T] of the backbone's own rows, moved up."""
+        return ids + self.positions_in_front * (1 if self.moves is None else self.moves(*ids.shape))
 
     def linears(self, *parts: str) -> list[Linear]:
         """The linear maps that are one of `parts`, in the order of the parts and then of the blocks."""
@@ -211,17 +256,23 @@ class Backbone:
                 raise ValueError(f"{self.config.model_type} has no part {part!r}; it has {', '.join(known)}")
             pattern, i, n = known[part]
             for _, module in self.modules(pattern):
-                found.append(Linear(module, i, n))
+                found.append(Linear(module, i, n, self.shares, self))
         return found
 
     def attentions(self) -> dict[str, list[Attention]]:
         """The attention modules by kind (encoder, decoder, across), first block to last."""
-        patterns = self.family.attentions
-        return {kind: [Attention(m) for _, m in self.modules(pattern)] for kind, pattern in patterns.items()}
+        return self.places(Attention, self.family.attentions)
 
     def blocks(self) -> dict[str, list[Block]]:
         """The blocks of each stack (encoder, decoder), first to last; the first stack reads the input."""
-        return {kind: [Block(m) for _, m in self.modules(pattern)] for kind, pattern in self.family.blocks.items()}
+        return self.places(Block, self.family.blocks)
+
+    def places(self, kind: type, patterns: dict[str, str]) -> dict[str, list]:
+        """The modules that match each pattern, as places of a kind."""
+        return {
+            name: [kind(module, self.shares, self) for _, module in self.modules(pattern)]
+            for name, pattern in patterns.items()
+        }
 
     # what else a method may ask
 
@@ -238,7 +289,8 @@ class Backbone:
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Every weight of the model, a tied one once."""
-        return list(self.model.named_parameters())
+        own = {} if self.own_head is None else self.own_head.named()
+        return [(name, own.get(name, p)) for name, p in self.model.named_parameters()]
 
     def output_embedding(self) -> tuple[str, nn.Parameter]:
         """The matrix [V, d_model] that makes logits, by the name it has in `named_parameters`."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
+
+from peft_cli.backbone.shares import Shares
 
 IMPLEMENTATION = "peft_cli"  # the name under which transformers finds `attend`
 
@@ -21,6 +24,8 @@ class Linear:
     module: nn.Module
     i: int
     n: int
+    shares: Shares = field(default_factory=Shares)
+    owner: Hashable = None
 
     @property
     def is_transposed(self) -> bool:
@@ -55,17 +60,35 @@ class Linear:
     def change(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Makes the map return `function(x, y)` where it returned y [..., out] for x [..., in]."""
 
-        def hook(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+        def changed(x: Tensor, output: Tensor) -> Tensor:
             if self.n == 1:
-                return function(args[0], output)
+                return function(x, output)
             before, y, after = output.tensor_split([self.start, self.stop], dim=-1)
-            return torch.cat([before, function(args[0], y), after], dim=-1)
+            return torch.cat([before, function(x, y), after], dim=-1)
 
-        self.module.register_forward_hook(hook)
+        self.shares.change_output(self.module, self.owner, changed)
 
     def change_input(self, function: Callable[[Tensor], Tensor]) -> None:
         """Makes the map, and every other slice of its module, read `function(x)` in place of x [..., in]."""
-        self.module.register_forward_pre_hook(lambda module, args: (function(args[0]), *args[1:]))
+        self.shares.change_input(self.module, self.owner, function)
+
+
+@dataclass(eq=False)
+class Acts:
+    """What one owner does to an attention module; `Attention` tells what each of it is."""
+
+    change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    sees: Callable[[int, int], Tensor] | None = None
+    gate: Callable[[], Tensor] | None = None
+    prompt: list[Tensor] | None = None
+
+    @property
+    def are_idle(self) -> bool:
+        """Whether the module is as it was."""
+        return self.change is None and self.prompt is None
+
+
+IDLE = Acts()
 
 
 @dataclass(frozen=True)
@@ -73,34 +96,42 @@ class Attention:
     """One attention module: of an encoder, of a decoder, or from a decoder across to an encoder."""
 
     module: nn.Module
+    shares: Shares = field(default_factory=Shares)
+    owner: Hashable = None
+
+    @property
+    def acts(self) -> Acts:
+        """What the owner does here."""
+        _, known = vars(self.module).setdefault("peft_cli_acts", (self.shares, {}))
+        return known.setdefault(self.owner, Acts())
 
     def change(self, function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
         """Makes the module read `function(key, value)` in place of its key and value [B, heads, T, d_head].
 
         `function` may put positions before the first one; every query sees them. They lie outside the model's cache.
         """
-        if hasattr(self.module, "peft_cli_change"):
+        if self.acts.change is not None:
             raise ValueError("two parts of a method change the keys and values of one attention module")
-        self.module.peft_cli_change = function
+        self.acts.change = function
 
     def hide(self, sees: Callable[[int, int], Tensor]) -> None:
         """Hides the positions that `change` put in front from the queries for which `sees(B, T)` [B, T] is false."""
-        self.module.peft_cli_sees = sees
+        self.acts.sees = sees
 
     def gate(self, gate: Callable[[], Tensor]) -> None:
         """Multiplies the keys and values that `change` put in front by `gate()` [B, T], a number for each query."""
-        self.module.peft_cli_gate = gate
+        self.acts.gate = gate
 
     def restore(self) -> None:
         """Takes the change back."""
-        del self.module.peft_cli_change
+        self.acts.change = None
 
     def lead(self, prompt: list[Tensor] | None) -> None:
         """Makes every row read the key and value of `prompt`, each [1, heads, P, d_head], before its own.
 
         An empty list is filled with what the module computes when it is called; None takes the prompt back.
         """
-        self.module.peft_cli_prompt = prompt
+        self.acts.prompt = prompt
 
 
 @dataclass(frozen=True)
@@ -108,10 +139,12 @@ class Block:
     """One transformer block."""
 
     module: nn.Module
+    shares: Shares = field(default_factory=Shares)
+    owner: Hashable = None
 
     def change(self, function: Callable[[Tensor], Tensor]) -> None:
         """Makes the block read `function(hidden)` in place of hidden [B, T, d_model]."""
-        self.module.register_forward_pre_hook(lambda module, args: (function(args[0]), *args[1:]))
+        self.shares.change_input(self.module, self.owner, function)
 
 
 def attend(
@@ -125,22 +158,47 @@ def attend(
     position_bias: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention over what `Attention.change` and `Attention.lead` made of the keys and values.
+    """Scaled dot-product attention over the keys and values that the owners of the rows made of them.
 
     Takes query [B, heads, T, d_head], key and value [B, kv_heads, T_kv, d_head]; returns [B, T, heads, d_head].
     Transformers calls it for every attention module of every family, with a mask that is added to the scores
     (https://huggingface.co/docs/transformers/attention_interface).
     """
-    length, scaling = key.shape[2], query.shape[-1] ** -0.5 if scaling is None else scaling
-    key, value = led(module, key, value)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    biases = [b for b in (attention_mask, position_bias) if b is not None]
+    shares, known = vars(module).get("peft_cli_acts", (None, {}))
+    if shares is None or len(shares.parts) == 1:
+        acts = known.get(shares and shares.parts[0][0], IDLE)
+        return attend_as(acts, query, key, value, biases, scaling, dropout), None
+    made = []
+    for acts, rows in runs(shares, known, len(query)):
+        own = [b if len(b) == 1 else b[rows] for b in biases]
+        made.append(attend_as(acts, query[rows], key[rows], value[rows], own, scaling, dropout))
+    return torch.cat(made), None
+
+
+def runs(shares: Shares, known: Mapping[Hashable, Acts], n_rows: int) -> Iterator[tuple[Acts, slice]]:
+    """The rows that are acted on alike, and how: those of each owner, and neighbours that do nothing as one."""
+    owned = [(known.get(owner, IDLE), rows) for owner, rows in shares.rows(n_rows)]
+    for acts, places in groupby(owned, lambda part: IDLE if part[0].are_idle else part[0]):
+        slices = [rows for _, rows in places]
+        yield acts, slice(slices[0].start, slices[-1].stop)
+
+
+def attend_as(
+    acts: Acts, query: Tensor, key: Tensor, value: Tensor, biases: list[Tensor], scaling: float, dropout: float
+) -> Tensor:
+    """Attention [B, T, heads, d_head] of the rows of one owner."""
+    length = key.shape[2]
+    key, value = led(acts.prompt, key, value)
     behind = key.shape[2]
-    if hasattr(module, "peft_cli_change"):
-        key, value = module.peft_cli_change(key, value)
+    if acts.change is not None:
+        key, value = acts.change(key, value)
     front = key.shape[2] - behind
-    biases = [F.pad(b, (key.shape[2] - length, 0)) for b in (attention_mask, position_bias) if b is not None]
-    if hasattr(module, "peft_cli_sees"):
-        biases.append(hiding(module.peft_cli_sees(query.shape[0], query.shape[2]), front, behind, query.dtype))
-    gate = module.peft_cli_gate()[:, None, :, None].to(query.dtype) if hasattr(module, "peft_cli_gate") else None
+    biases = [F.pad(b, (key.shape[2] - length, 0)) for b in biases]
+    if acts.sees is not None:
+        biases.append(hiding(acts.sees(query.shape[0], query.shape[2]), front, behind, query.dtype))
+    gate = None if acts.gate is None else acts.gate()[:, None, :, None].to(query.dtype)
     if gate is not None:
         query, key, value = torch.cat([query, gate * query], -1), apart(key, front), apart(value, front)
     out = F.scaled_dot_product_attention(
@@ -150,12 +208,11 @@ def attend(
     if gate is not None:
         own, added = out.chunk(2, -1)
         out = own + gate * added
-    return out.transpose(1, 2), None
+    return out.transpose(1, 2)
 
 
-def led(module: nn.Module, key: Tensor, value: Tensor) -> list[Tensor]:
-    """Key and value [B, kv_heads, P + T, d_head] with the module's prompt in front; they fill one that is empty."""
-    prompt = vars(module).get("peft_cli_prompt")
+def led(prompt: list[Tensor] | None, key: Tensor, value: Tensor) -> list[Tensor]:
+    """Key and value [B, kv_heads, P + T, d_head] with the prompt in front; they fill one that is empty."""
     if prompt == []:
         prompt += [key, value]
     if not prompt or prompt[0] is key:

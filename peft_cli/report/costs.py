@@ -22,6 +22,7 @@ class Measure(NamedTuple):
     title: str
     take: Callable[[Mapping], float | None]
     write: Callable[[float], str]
+    is_relative: bool = True  # whether a share of another method's says anything
 
 
 def scaled(name: str, factor: float = 1.0) -> Callable[[Mapping], float | None]:
@@ -29,15 +30,23 @@ def scaled(name: str, factor: float = 1.0) -> Callable[[Mapping], float | None]:
     return lambda fields: times(factor, fields.get(f"cost.{name}"))
 
 
+def yes_or_no(value: float) -> str:
+    """What runs say that can or cannot do something."""
+    return {0: "no", 1: "yes"}.get(value, "some")
+
+
 EXACT = (
     Measure("trained", scaled("params_trained"), whole),
     Measure("stored", scaled("params_stored"), whole),
+    Measure("tensors", scaled("tensors_stored"), whole),
     Measure("stored %", lambda run: 100 * run["cost.params_stored"] / run["cost.params_backbone"], short),
+    Measure("one batch", scaled("shares_batches"), yes_or_no, is_relative=False),
     Measure("positions", scaled("positions_added"), whole),
     Measure("KiB on disk", scaled("bytes_stored", 2**-10), short),
     Measure("GFLOP/step", scaled("flops_per_step", 1e-9), short),
     Measure("saved MiB", scaled("saved_for_backward_bytes", 2**-20), short),
 )
+SHARING = "one batch: whether queries of several tasks, each with a method of its own, can share one"
 STEP = Measure("step ms", scaled("step_seconds.median", 1e3), short)
 MEASURED = (
     STEP,
@@ -53,7 +62,8 @@ def cost_grids(table: Table) -> Iterator[Grid]:
     """The exact costs, and for each machine those that were measured there; each relative to other methods too."""
     made = [row for row in rows(table.runs) if not row.runs[0].is_system]
     names = labels(made)
-    yield from blocks(made, names, EXACT, "exact on any machine", [
+    tells = any("cost.shares_batches" in run.fields for row in made for run in row.runs)
+    yield from blocks(made, names, EXACT, "exact on any machine", [*([SHARING] if tells else []),
         "saved MiB: kept for the backward pass, without weights; GFLOP/step: forward and backward, a product and its "
         "sum are two"])  # fmt: skip
     machines = dict.fromkeys(run.machine for row in made for run in row.runs)
@@ -93,13 +103,15 @@ def blocks(
     for reference, at in places.items():
         if len(at) == 1:
             base = values[at[0]]
-            floors = [floor if measures[i] is STEP else None for i in shown]
+            compared = [i for i in shown if measures[i].is_relative]
+            floors = [floor if measures[i] is STEP else None for i in compared]
             relative = [
-                [*cells([name]), *(ratio(line[i], base[i], known) for i, known in zip(shown, floors, strict=True))]
+                [*cells([name]), *(ratio(line[i], base[i], known) for i, known in zip(compared, floors, strict=True))]
                 for name, line in zip(names, values, strict=True)
             ]
             close = ["≈: within the noise floor of step times"] if floor is not None and STEP.title in titles else []
-            yield Grid(["method", *titles], relative, f"Cost relative to {reference}, {caption}", close)
+            heads = ["method", *(measures[i].title for i in compared)]
+            yield Grid(heads, relative, f"Cost relative to {reference}, {caption}", close)
 
 
 def told(row: Row, measure: Measure, value: float | None) -> Cell:

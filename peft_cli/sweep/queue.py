@@ -9,15 +9,23 @@ import signal
 import subprocess
 
 ASK_SECONDS = 60  # after which a command that does not answer is given up
+IN_TURN = ("None", "Priority", "Resources", "BeginTime", "Dependency", "JobArrayTaskLimit")  # reasons to wait that pass
 
 
 def queued() -> dict[str, str] | None:
-    """The state of each of this user's jobs that waits or runs, by its id; None where Slurm does not answer."""
-    told = ask("squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%A %F_%K %T")
+    """The state of each of this user's jobs that waits or runs, by its id; None where Slurm does not answer.
+
+    A job that waits for more than its turn has its reason behind the state: PENDING (PartitionTimeLimit).
+    """
+    told = ask("squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%A %F_%K %T %r")
     if told is None:
         return None
-    rows = [line.split() for line in told.splitlines()]
-    return {job: state for row in rows if len(row) == 3 for job, state in ((row[0], row[2]), (row[1], row[2]))}
+    states = {}
+    for row in told.splitlines():
+        number, in_array, state, reason = row.split(maxsplit=3)
+        waits = state == "PENDING" and reason not in IN_TURN
+        states[number] = states[in_array] = f"{state} ({reason})" if waits else state
+    return states
 
 
 def ended(job: str) -> str:

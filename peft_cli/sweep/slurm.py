@@ -13,9 +13,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import OmegaConf
 from pydantic import PositiveFloat, PositiveInt
@@ -27,10 +28,12 @@ from peft_cli.sweep import Run, queue
 from peft_cli.sweep.board import Board
 from peft_cli.sweep.worker import redirect, share_threads, tell
 
-NOTICE_SECONDS = 120  # before its time limit a job is told; Slurm looks about every 30 seconds
+NOTICE_SECONDS = 120  # before its time limit a job is told, at most; Slurm looks about every 30 seconds
+BUSY_SECONDS = 5.0  # between two tries of a job to get a run that another process holds
 MOST_STARTS = 100  # of one job: a run whose steps never reach a checkpoint would be requeued for ever
 MISSING = 3  # times a job has to be missing in the queue, since files may take a while to be seen
 GOES_ON = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "FAILED by SIGTERM")  # no fault of the run (nor a scancel)
+NO_STEP = "Unable to create step for job"  # srun's last words where Slurm could not start the run in its requeued job
 MOST_SUBMISSIONS = 10  # of one run by one client
 JOB = "slurm.json"  # in a run's folder: the job that does it
 
@@ -62,7 +65,7 @@ class Resources:
         return {
             **{name.removeprefix("slurm_"): value for name, value in asked.items() if value is not None},
             "job_name": "peft-run",
-            "signal_delay_s": NOTICE_SECONDS,
+            "signal_delay_s": min(NOTICE_SECONDS, 30 * self.minutes),  # at the earliest at half the time
             "stderr_to_stdout": True,
             "additional_parameters": {"requeue": True, **self.more},
         }
@@ -82,14 +85,23 @@ class Work:
             os.environ.setdefault("OMP_NUM_THREADS", cpus)
         share_threads()
         try:
+            signal.signal(signal.SIGUSR2, stop)  # in place of submitit's, to which a run that still loads has failed
+            while not self.is_done():
+                time.sleep(BUSY_SECONDS)
+        except Stopped as stopped:
+            print(f"peft-run: {stopped}", file=sys.stderr)
+            self.requeue(stopped.number)
+        except (Exception, SystemExit) as error:
+            tell(self.run, error)
+
+    def is_done(self) -> bool:
+        """Does the run unless another process holds it, as one of a lost node seems to until its claim is old."""
+        try:
             self.task(OmegaConf.create(self.run.config), self.run.choices, self.run.overrides)
         except Busy as busy:
             print(f"peft-run: {busy}", file=sys.stderr)
-        except Stopped as stop:
-            print(f"peft-run: {stop}", file=sys.stderr)
-            self.requeue(stop.number)
-        except (Exception, SystemExit) as error:
-            tell(self.run, error)
+            return False
+        return True
 
     def requeue(self, number: int) -> None:
         """Starts the job again if its time limit stopped it."""
@@ -100,6 +112,11 @@ class Work:
             self.run.fail(f"at its time limit after {starts} starts; retry=true goes on from its checkpoint")
 
 
+def stop(number: int, frame: object) -> NoReturn:
+    """Ends a run at a signal where it stands: before its first step, or behind the last."""
+    raise Stopped(number)
+
+
 class Slurm:
     """Does runs through Slurm; an Engine."""
 
@@ -107,6 +124,7 @@ class Slurm:
         self.task, self.jobs, self.resources = task, jobs, resources
         self.failures: dict[str, Failure] = {}
         self.submissions: Counter[Path] = Counter()
+        self.told: set[str] = set()  # states of jobs that were said to wait
 
     def __call__(self, runs: Sequence[Run]) -> dict[str, Failure]:
         """Submits what is not in the queue already, and waits for all unless it is told not to."""
@@ -124,7 +142,7 @@ class Slurm:
         return self.failures
 
     def submit(self, runs: Sequence[Run]) -> None:
-        """Submits runs as arrays of jobs, and leaves each one's id in its folder."""
+        """Submits runs as arrays of jobs, each one's id left in its folder; raises ValueError where Slurm refuses."""
         executor = self.executor(runs[0]) if runs else None
         size = queue.largest_array()
         for first in range(0, len(runs), size):
@@ -132,7 +150,12 @@ class Slurm:
             for run in some:
                 run.folder.path.mkdir(parents=True, exist_ok=True)
                 (run.folder.path / "error.json").unlink(missing_ok=True)  # that of an earlier try
-            for run, job in zip(some, executor.submit_array([Work(self.task, run) for run in some]), strict=True):
+            try:
+                jobs = executor.submit_array([Work(self.task, run) for run in some])
+            except RuntimeError as error:  # submitit's FailedJobError has what sbatch printed
+                reason = str(error).strip().removeprefix("sbatch: error: ").partition("\n")[0]
+                raise ValueError(f"Slurm refuses {len(runs) - first} of {len(runs)} runs: {reason}") from None
+            for run, job in zip(some, jobs, strict=True):
                 if not run.folder.is_finished:
                     run.folder.write(JOB, {"job": job.job_id, "printed": str(job.paths.stdout)})
 
@@ -155,6 +178,7 @@ class Slurm:
             while left:
                 known = queue.queued()
                 left = [run for run in left if not self.has_ended(run, known, missing)]
+                self.tell_waiting([known.get(job_of(run), "") for run in left] if known else [])
                 running = [run for run in left if known and known.get(job_of(run)) == "RUNNING"]
                 for run in running:
                     began_at.setdefault(run.folder.path, time.monotonic())
@@ -164,6 +188,13 @@ class Slurm:
         except KeyboardInterrupt:
             self.board.say(f"the jobs go on; the same command waits for them again, scancel {' '.join(jobs)} ends them")
             raise
+
+    def tell_waiting(self, states: Sequence[str]) -> None:
+        """Says, once, why jobs wait that do so for more than their turn: some of them would for ever."""
+        for state, count in Counter(states).items():
+            if "(" in state and state not in self.told:
+                self.told.add(state)
+                self.board.say(f"waiting   {count} runs: Slurm says {state}")
 
     def has_ended(self, run: Run, known: Mapping[str, str] | None, missing: dict[Path, int]) -> bool:
         """Whether a run has its result or has failed; one that lost its job by no fault of its own starts again."""
@@ -184,12 +215,13 @@ class Slurm:
         """Whether a job that is gone without a result is a failure, and not one to submit again."""
         job, state = job_of(run), queue.ended(job_of(run))
         self.submissions[run.folder.path] += 1
-        if state.startswith(GOES_ON) and self.submissions[run.folder.path] < MOST_SUBMISSIONS:
+        if (state.startswith(GOES_ON) or never_began(run)) and self.submissions[run.folder.path] < MOST_SUBMISSIONS:
             self.board.say(f"again     {run.folder.path}  its Slurm job {job} ended as {state}")
-            self.submit([run])
+            with suppress(ValueError):  # refused for now: the job stays missing, and this comes again
+                self.submit([run])
             missing[run.folder.path] = 0
             return False
-        why = f"its Slurm job {job} ended as {state} without a result; retry=true goes on from its checkpoint"
+        why = f"its Slurm job ended as {state} without a result; retry=true goes on from its checkpoint"
         printed, failure = printed_by(run), run.fail(why)
         self.fail(run, failure._replace(log=failure.log or printed))
         return True
@@ -208,6 +240,12 @@ def job_of(run: Run) -> str:
 def printed_by(run: Run) -> str | None:
     """The file with what a run's job printed before the run itself had a file for that."""
     return submitted(run.folder.path).get("printed")
+
+
+def never_began(run: Run) -> bool:
+    """Whether Slurm started a run's job and then failed to start the run in it, as happens when its node was lost."""
+    printed = Path(printed_by(run) or "")
+    return printed.is_file() and NO_STEP in printed.read_text(errors="replace").rstrip().rpartition("\n")[2]
 
 
 def submitted(folder: Path) -> dict:

@@ -28,6 +28,21 @@ def test_costs_stand_relative_to_full_and_to_prompt_tuning():
     assert column(found["Cost, exact on any machine"], "GFLOP/step")["ft"] == "6.8"
 
 
+def test_whether_tasks_share_a_batch_stands_beside_what_a_task_stores():
+    made = [result(method, 50, 0, cost__tensors_stored=n, cost__shares_batches=shares)
+            for method, n, shares in (("pt", 1, True), ("ft", 40, False))]  # fmt: skip
+    found = grids(*made)
+    exact = found["Cost, exact on any machine"]
+    assert column(exact, "one batch") == {"pt": "yes", "ft": "no"} and column(exact, "tensors")["pt"] == "1"
+    assert "one batch" not in found["Cost relative to ft, exact on any machine"].columns
+    assert column(found["Cost relative to ft, exact on any machine"], "tensors")["pt"] == "0.025"
+
+
+def test_results_that_do_not_tell_have_no_such_column():
+    exact = grids(*study())["Cost, exact on any machine"]
+    assert "one batch" not in exact.columns and not any("one batch" in note for note in exact.notes)
+
+
 def test_a_step_has_its_quartiles():
     steps = column(grids(*study())["Cost, measured on x86_64 (threads: 2)"], "step ms")
     assert steps["ft"] == "68.2 (64.8-71.6)"

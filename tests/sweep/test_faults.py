@@ -39,7 +39,7 @@ def runs_of(client: int) -> list[int]:
     return found
 
 
-def wait(process, seconds=300):
+def wait(process, seconds=900):
     return process.wait(timeout=seconds)
 
 
