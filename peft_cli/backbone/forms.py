@@ -108,7 +108,11 @@ class Hypotheses:
         read = {name: tensor for name, tensor in inputs.items() if name not in ("slots", "label_vectors")}
         if self.form == "mask":
             return self.of_words(backbone, read, inputs["slots"], inputs.get("label_vectors"))
-        scores = entailed(backbone.model(**read).logits.float(), backbone.config)  # [B H]
+        return backbone.answers(backbone.model(**read).logits)
+
+    def scores(self, logits: Tensor, config: PretrainedConfig) -> Tensor:
+        """[B, classes] of what an NLI head gives [B H, n] for H hypotheses of each row."""
+        scores = entailed(logits.float(), config)  # [B H]
         if len(self.inputs) == 1:
             return torch.stack([torch.zeros_like(scores), scores], dim=-1)
         return scores.view(-1, len(self.inputs))

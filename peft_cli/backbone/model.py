@@ -61,7 +61,7 @@ class Backbone:
 
     def begin(self, encoder: Encoder) -> None:
         """The state of a backbone that no method acts on."""
-        self.encoder, self.encoder_at_first = encoder, copy.copy(encoder)
+        self.encoder, self.encoder_at_first = encoder, encoder.another()
         self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
         self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
         self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
@@ -74,12 +74,15 @@ class Backbone:
     def beside(self, encoder: Encoder | None = None) -> Backbone:
         """Another backbone of the same weights: what a method does to it happens to its own rows of a batch alone.
 
-        It reads examples by an `encoder` of its own, by default as this one did at first. Where this one has a new
-        head, it gets another, which starts from noise.
+        It reads examples by an `encoder` of its own, by default as this one did at first. One that is asked for classes
+        by a head gets a head of its own, which starts from noise; what is asked for entailment answers by the model's.
         """
-        other, own = copy.copy(self), encoder or copy.copy(self.encoder_at_first)
+        other, own = copy.copy(self), encoder or self.encoder_at_first.another()
         other.begin(own)
-        if head := self.head():
+        if other.form == "entailment" != self.form:
+            raise ValueError("the model has no NLI head for backbone.form=entailment; begin with a task that asks so")
+        other.has_new_head = other.form == "classes"
+        if other.has_new_head and (head := self.classifier()):
             n_outputs = 1 if own.is_number else len(own.labels)
             other.own_head = OwnHead(self.model, head[0][0].partition(".")[0], n_outputs)
             other.own_head.answer_for(other, self.shares)
@@ -138,7 +141,8 @@ class Backbone:
 
     def answers(self, logits: Tensor) -> Tensor:
         """[B, classes] of what the head gives, beside which heads of others may have more classes."""
-        return logits[:, : self.config.num_labels if self.own_head is None else self.own_head.n_outputs]
+        own = logits[:, : self.config.num_labels if self.own_head is None else self.own_head.n_outputs]
+        return self.encoder.hypotheses.scores(own, self.config) if self.form == "entailment" else own
 
     def text(self, ids: Tensor) -> list[str]:
         """What written `ids` [B, T] say."""

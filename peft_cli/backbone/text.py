@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -55,6 +56,12 @@ class Encoder:
         if family.is_decoder_only:
             self.start = [tokenizer.bos_token_id] if family.starts_with_bos else []
             self.end = self.ids(family.separator if separator is None else separator)
+
+    def another(self) -> Encoder:
+        """One that does the same, until a method changes what it does."""
+        other = copy.copy(self)
+        other.hypotheses = copy.copy(self.hypotheses)
+        return other
 
     def ids(self, text: str) -> list[int]:
         """The ids of `text`, with nothing added."""

@@ -41,11 +41,11 @@ class Method(nn.Module):
     def shares_batches(self) -> bool:
         """Whether its examples can stand in one batch with those of other methods: no weight of the backbone changes.
 
-        A classification head is no weight that others read: each backbone that is `beside` another has its own. An
-        example that is asked for by hypotheses or at a mask is not one row with one head, and is asked apart.
+        A classification head is no weight that others read: each backbone that is `beside` another has its own. What
+        is asked for at a mask is answered by a head of words, and apart.
         """
         heads = {id(p) for _, p in self.backbone.head()}
-        return self.backbone.form == "classes" and all(id(p) in heads for p in self.adopted.values())
+        return self.backbone.form != "mask" and all(id(p) in heads for p in self.adopted.values())
 
     def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the backbone reads in place of `batch`; asked once per batch, in training and in generation."""

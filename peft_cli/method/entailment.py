@@ -137,6 +137,11 @@ class Entailment(Method):
         rows = torch.arange(len(labels), device=labels.device) * n + (labels if n > 1 else 0)
         return {name: tensor if name == "labels" else tensor[rows] for name, tensor in batch.items()}
 
+    @property
+    def shares_batches(self) -> bool:
+        """Whether the NLI head and all other weights of the backbone stay what they are, for other tasks to use."""
+        return super().shares_batches and not self.adopted and (self.on_top is None or self.on_top.shares_batches)
+
     def param_groups(self) -> list[dict]:
         """The vectors and a head with `lr`, and the groups of the method on top."""
         second = self.on_top.param_groups() if self.on_top else []

@@ -5,10 +5,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from peft_cli.backbone.forms import AT_MASK
+from peft_cli.backbone.text import Encoder
 from peft_cli.data import Example, Hypothesis
 from peft_cli.method.dart import DART
 from peft_cli.method.entailment import Entailment
 from peft_cli.method.lm_bff import LMBFF
+from peft_cli.method.pt import PT
+from peft_cli.together import forward_together, inputs_together
 from peft_cli.train import summed_loss
 from tests.conftest import CLASSES, EXAMPLES, HYPOTHESIS, NLI, make_backbone
 from tests.method.test_contract import take_steps
@@ -195,6 +198,26 @@ def test_a_checkpoint_without_a_words_head_is_told():
     backbone.read_words_head = refuse
     with pytest.raises(ValueError, match="has no head that predicts words"):
         entailment(backbone, fluency=0.05)
+
+
+def test_tasks_asked_by_entailment_share_a_batch_with_others():
+    backbone = make_backbone("roberta", form="entailment")
+    encoder = Encoder(backbone.tokenizer, backbone.family, None, 24, 12, ("good", "bad"))
+    first = entailment(backbone)
+    second = entailment(backbone.beside(), tokens=5, on_top="lora")
+    prompted = PT(backbone.beside(encoder), 4, "random", None, lr=0.1)
+    methods = {"a": first, "b": second, "c": prompted}
+    for i, method in enumerate(methods.values()):
+        torch.manual_seed(i)
+        for p in method.parameters():
+            p.data += 0.3 * torch.randn_like(p)
+    parts = [(method, method.backbone.encode(CLASSES)) for method in methods.values()]
+    apart = [logits(method) for method in methods.values()]
+    with torch.no_grad():
+        together = [own for own, _ in forward_together(inputs_together(parts))]
+    assert all(method.shares_batches for method in methods.values())
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(apart, together, strict=True))
+    assert not entailment(head="trained").shares_batches and not entailment(on_top="bitfit").shares_batches
 
 
 def test_darts_labels_at_step_0_are_lm_bffs():
