@@ -62,10 +62,7 @@ def load(
     check_family(config, name, dtype, bool(labels) or is_number, form)
     options = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
     if not FAMILIES[config.model_type].generates:
-        if form == "classes":
-            config.num_labels = 1 if is_number else len(labels)
-        elif form == "entailment" and entailing(config) is None:
-            config.num_labels = 1
+        config.num_labels = n_outputs(config, form, 1 if is_number else len(labels))
         # A head that the checkpoint has for another number of classes is replaced; the report about it is no news.
         options |= {"config": config, "ignore_mismatched_sizes": True}
         logging.set_verbosity_error()
@@ -76,6 +73,13 @@ def load(
         model.to(device), tokenizer, labels, separator, max_source_tokens, max_target_tokens, is_number, asked,
         partial(words_head, run, place, name),
     )  # fmt: skip
+
+
+def n_outputs(config: PretrainedConfig, form: str, n_classes: int) -> int:
+    """How many numbers a head gives: one for each class, those of an NLI head, or the log-odds of entailment alone."""
+    if form == "classes":
+        return n_classes
+    return config.num_labels if form == "mask" or entailing(config) is not None else 1
 
 
 def words_head(run: Tuned, place: str, name: str) -> nn.Module:
