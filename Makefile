@@ -6,7 +6,7 @@ RUNS ?= runs
 REPORT ?= report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slurm slurmdbd faults check bench mixed report paper
+.PHONY: help setup demo test slurm slurmdbd faults check bench fuse mixed report paper
 
 help: ## lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,9 @@ check: setup ## checks style and format
 bench: setup ## times a step of each method on the embedded backbone
 	$(BIN)/peft-run -m +experiment=bench runs=$(RUNS)/bench
 	$(BIN)/peft-report $(RUNS)/bench
+
+fuse: setup ## checks and times several seeds in one process on a GPU
+	$(BIN)/python -m tests.gpu_fuse
 
 mixed: setup ## times batches of several tasks against one task at a time
 	$(BIN)/peft-run -m +experiment=mixed_tasks runs=$(RUNS)/mixed

@@ -19,6 +19,8 @@ class Grid(BasicSweeper):
         """Composes the runs for a launcher that is not ours, and refuses what that would pass over."""
         if isinstance(self.launcher, Local):
             return
+        if self.config.fuse > 1:
+            raise ValueError(f"fuse={self.config.fuse} is for hydra/launcher=local alone")
         for key in ("jobs", "plan"):
             if self.config[key]:
                 raise ValueError(f"{key}={self.config[key]} is for hydra/launcher=local and hydra/launcher=slurm alone")
@@ -41,7 +43,7 @@ class Local(Launcher):
         composer = Composer(self.loader, self.config)
         composed = [composer(list(overrides)) for overrides in job_overrides]
         runs = [run._replace(config=self.complete(run.config)) for run in composed]
-        options = Options(self.config.jobs, self.config.retry, self.config.plan)
+        options = Options(self.config.jobs, self.config.retry, self.config.plan, self.config.fuse)
         failures = sweep(runs, options, self.engine(options), self.request)
         returns = []
         for run, failure in zip(runs, failures, strict=True):
@@ -53,7 +55,7 @@ class Local(Launcher):
         """What does the runs."""
         from peft_cli.sweep import local
 
-        return local.Local(self.task, options.jobs)
+        return local.Local(self.task, options.jobs, options.fuse)
 
 
 class Slurm(Local):
@@ -69,6 +71,10 @@ class Slurm(Local):
         from peft_cli.check import check
         from peft_cli.sweep import slurm
 
+        if options.fuse > 1:
+            raise ValueError(
+                f"fuse={options.fuse} is for hydra/launcher=local alone; Slurm gives each run a job of its own"
+            )
         resources = OmegaConf.to_container(OmegaConf.create(self.resources), resolve=True)
         check(resources, slurm.Resources, "hydra.launcher")
         return slurm.Slurm(self.task, options.jobs, slurm.Resources(**resources))

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -16,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from peft_cli.backbone import Backbone
 from peft_cli.data import Example
 from peft_cli.method import Method
-from peft_cli.train import Recipe, backward, n_targets
+from peft_cli.speed import slow_down, speed_up
+from peft_cli.train import Recipe, backward, n_tokens
 
 UNTIMED_STEPS = 3  # the first steps pay for what is set up once
 
@@ -24,8 +26,9 @@ UNTIMED_STEPS = 3  # the first steps pay for what is set up once
 class Meter:
     """Measures one run, from before its training to after its predictions."""
 
-    def __init__(self, backbone: Backbone, method: Method):
+    def __init__(self, backbone: Backbone, method: Method, fused_with: int = 0):
         self.backbone, self.method = backbone, method
+        self.fused_with = fused_with  # runs side by side with this one, which share its times and memory
         self.params_backbone = backbone.n_parameters
         self.params_trained = count(method.parameters())
         self.step_seconds: list[float] = []
@@ -38,10 +41,16 @@ class Meter:
     def measure_step(self, examples: Sequence[Example], recipe: Recipe) -> None:
         """The operations of a step (forward and backward) on the first examples, and the bytes it saves in between.
 
-        A product and its sum are two operations. The bytes are those of the distinct buffers that autograd keeps for
-        the backward pass, without the weights. Random state and gradients are left as they were.
+        A product and its sum are two operations. What is kept of frozen examples is there already, and nothing is
+        compiled. The bytes are those of the distinct buffers that autograd keeps for the backward pass, without the
+        weights. Random state and gradients are left as they were.
         """
-        rows = (self.backbone.encode(examples[: recipe.batch_size]) * recipe.batch_size)[: recipe.batch_size]
+        rows = self.backbone.encode(examples)
+        if not self.fused_with:
+            speed_up(self.backbone, self.method, rows, replace(recipe, compile=False))
+        rows = (rows[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
+        if self.backbone.frozen:
+            self.backbone.frozen.of(rows)
         weights = {
             p.untyped_storage().data_ptr() for p in [*self.backbone.model.parameters(), *self.method.parameters()]
         }
@@ -58,10 +67,11 @@ class Meter:
         with torch.random.fork_rng(), FlopCounterMode(display=False) as flops, hooks:
             backward(self.backbone, self.method, rows, recipe)
         self.method.zero_grad()
+        slow_down(self.backbone)
         self.exact = {
             "flops_per_step": flops.get_total_flops(),
             "saved_for_backward_bytes": sum(saved.values()),
-            "tokens_per_step": sum(len(row.source) + n_targets(row) for row in rows),
+            "tokens_per_step": sum(n_tokens(row) for row in rows),
         }
 
     def read(self, generation_seconds_per_example: float, bytes_stored: int) -> dict:
@@ -81,6 +91,7 @@ class Meter:
             "tokens_per_second": tokens / times["median"] if times["median"] else None,
             **self.used(),
             "generation_seconds_per_example": generation_seconds_per_example,
+            "fused_with": self.fused_with,
         }
 
     def used(self) -> dict:
@@ -95,12 +106,13 @@ class Meter:
     def state_dict(self) -> dict:
         """What a checkpoint keeps, so that the costs of a run that was killed are those of all its processes."""
         seconds = self.seconds_before + time.perf_counter() - self.start
-        return {"step_seconds": list(self.step_seconds), "seconds": seconds, "used": self.used()}
+        parts = {"step_seconds": list(self.step_seconds), "seconds": seconds, "used": self.used()}
+        return parts | {"fused_with": self.fused_with}
 
     def load_state_dict(self, state: dict) -> None:
         """Goes back to what a checkpoint kept."""
         self.step_seconds, self.seconds_before = list(state["step_seconds"]), state["seconds"]
-        self.earlier = state["used"]
+        self.earlier, self.fused_with = state["used"], max(self.fused_with, state["fused_with"])
 
 
 def count(parameters: Iterable[Tensor]) -> int:

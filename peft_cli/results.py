@@ -19,7 +19,8 @@ from peft_cli.data import Example
 
 CANNOT_CHANGE_A_RESULT = (
     *("runs", "wandb", "data.root", "backbone.device", "train.checkpoint_seconds"),
-    *("jobs", "retry", "plan"),
+    *("train.cache_gb", "train.checkpointing", "train.compile", "train.cuda_graphs"),
+    *("jobs", "fuse", "retry", "plan"),
 )
 UNTOUCHED = "untouched"  # in place of a method with shots=0
 SEEDS = ("seed", "data_seed")

@@ -20,7 +20,6 @@ from peft_cli.check import check, resolve
 from peft_cli.command import command, failure_of, repeat
 from peft_cli.lock import locked
 from peft_cli.results import UNTOUCHED, RunFolder, folder_of
-from peft_cli.stop import Signals
 
 if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and completion stay quick
     import torch
@@ -30,14 +29,18 @@ if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and
     from peft_cli.cost import Meter
     from peft_cli.data import Data, Example
     from peft_cli.evaluate import Decoding, Prediction
+    from peft_cli.fuse import Alone
     from peft_cli.method import Method
     from peft_cli.tracker import Tracker
 
 DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys that decide which examples a run draws
 
 
-def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -> None:
-    """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was."""
+def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str], place: Alone | None = None) -> None:
+    """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was.
+
+    `place` is what it has of a process that it shares with other runs; None has all of it.
+    """
     config = with_sources(OmegaConf.to_container(cfg, resolve=True))
     folder = folder_of(config, choices)
     if folder.is_finished:
@@ -49,7 +52,7 @@ def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -
         if folder.is_finished:  # another process did it just now
             return
         try:
-            result = run(config, choices, folder)
+            result = run(config, choices, folder, place or alone())
         except (Exception, SystemExit) as error:
             reason, is_wrong_request, _ = failure_of(error)
             folder.fail(error, reason, is_wrong_request, repeat(overrides))
@@ -57,7 +60,7 @@ def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -
     print(summary(result, folder))
 
 
-def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
+def run(config: dict, choices: dict[str, str], folder: RunFolder, place: Alone) -> dict:
     """The straight line: data, backbone, method, training, predictions, result."""
     from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
@@ -65,19 +68,18 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     from peft_cli.tracker import Tracker
 
     start = time.perf_counter()
-    data, backbone, fingerprint, method, sources = prepare(config)
-    meter, signals = Meter(backbone, method), Signals()
+    data, backbone, fingerprint, method, sources = prepare(config, place)
+    meter, signals = Meter(backbone, method, place.fused_with), place.signals
     described, decoding = describe(data), Decoding(**config["decode"])
     made_of = {"backbone": fingerprint, "init_from": str(sources), **described["sha256"]}
     checkpoint = Checkpoint(folder.path, config["train"]["checkpoint_seconds"], signals, made_of, meter=meter)
     folder.open(config, goes_on=checkpoint.step > 0)
     tracker = Tracker(folder.path, config, **config["wandb"])
     with signals.heard():
-        trains = config["shots"] != 0
-        training = fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint) if trains else None
+        training = fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint, place)
         method.fold()
         bytes_stored = folder.write_tensors(method.state_dict())
-        prediction = answer(backbone, method, data.test, decoding, folder, signals)
+        prediction = answer(backbone, method, data.test, decoding, folder, place)
     scores = score_all(data, data.test, prediction.texts, config["protocol"], config["more_metrics"])
     folder.write_predictions(data.test, prediction.texts, scores.examples)
     costs = meter.read(prediction.seconds / len(data.test), bytes_stored)
@@ -100,22 +102,33 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     return result
 
 
-def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
+def alone() -> Alone:
+    """All of a process."""
+    from peft_cli.fuse import Alone
+
+    return Alone()
+
+
+def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, list[dict]]:
     """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
     from peft_cli.data import few_shot
     from peft_cli.method import Method
     from peft_cli.metrics import check_request
     from peft_cli.transfer import start_from
 
-    data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
+    whole = place.once("data", lambda: build(config["data"]))
+    data = few_shot(whole, **{key: config[key] for key in DRAWING})
     check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
     kind = resolve(config["method"]["_target_"]) if config["shots"] != 0 else Method
-    asked = {"hypothesis": data.hypothesis, "method_form": kind.form}
-    backbone = build(config["backbone"], labels=data.labels, is_number=data.scale is not None, **asked)
-    fingerprint = backbone.fingerprint()
+    told = {"labels": data.labels, "is_number": data.scale is not None}
+    told |= {"hypothesis": data.hypothesis, "method_form": kind.form}
+    loaded = place.once("backbone", lambda: build(config["backbone"], **told))
+    fingerprint = place.once("fingerprint", loaded.fingerprint)
+    backbone = place.backbone(loaded)
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
+    place.admit(method)
     sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check([*data.train, *data.validation, *data.test])
     return data, backbone, fingerprint, method, sources
@@ -123,17 +136,19 @@ def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
 
 def fit(
     config: dict, backbone: Backbone, method: Method, data: Data, decoding: Decoding, meter: Meter, folder: RunFolder,
-    tracker: Tracker, checkpoint: Checkpoint,
-) -> dict:  # fmt: skip
-    """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it."""
+    tracker: Tracker, checkpoint: Checkpoint, place: Alone,
+) -> dict | None:  # fmt: skip
+    """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it, None without shots."""
     from peft_cli.evaluate import predict, score_all
     from peft_cli.progress import progress
     from peft_cli.train import Recipe, train
 
+    if config["shots"] == 0:
+        return None
     recipe = Recipe(**config["train"])
 
     def metric(examples: Sequence[Example]) -> float:
-        texts = predict(backbone, method, examples, decoding).texts
+        texts = predict(backbone, method, examples, decoding, compute=place.compute).texts
         first = replace(data, metrics=data.metrics[:1])
         return score_all(first, examples, texts, config["protocol"]).selects
 
@@ -147,12 +162,12 @@ def fit(
                 done(1, f"loss {row['loss']:.3f}  {1000 * row['step_seconds']:.0f} ms a step")
 
         meter.measure_step(data.train, recipe)
-        return train(backbone, method, data.train, data.validation, recipe, metric, log, checkpoint)
+        return train(backbone, method, data.train, data.validation, recipe, metric, log, checkpoint, place.compute)
 
 
 def answer(
     backbone: Backbone, method: Method, examples: Sequence[Example], decoding: Decoding, folder: RunFolder,
-    signals: Signals,
+    place: Alone,
 ) -> Prediction:  # fmt: skip
     """Predicts, with each batch written down when it is there; what was predicted at an earlier time is kept."""
     from peft_cli.evaluate import predict
@@ -164,9 +179,9 @@ def answer(
         def done(texts: dict[int, str], seconds: float) -> None:
             partial.add(texts, seconds)
             shown(len(texts))
-            signals.check()
+            place.signals.check()
 
-        return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds)
+        return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds, place.compute)
 
 
 def identity(config: dict, choices: dict[str, str]) -> dict:
@@ -232,7 +247,8 @@ def summary(result: dict, folder: RunFolder) -> str:
     )
     skipped = result["data"].get("skipped_lines")
     left_out = f"{skipped:,} bad lines of the data were left out\n" if skipped else ""
-    timing = f"{1000 * step:.0f} ms a step" if step else "no training"
+    beside = f" with {cost['fused_with']} runs beside it" if cost["fused_with"] else ""
+    timing = f"{1000 * step:.0f} ms a step{beside}" if step else "no training"
     return (
         f"{scores}  ({result['data']['n_test']} test examples)\n{undefined}{left_out}{trained}\n"
         f"{timing}, peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB, {cost['total_seconds']:.1f} s in all\n"
@@ -280,7 +296,7 @@ def check_all(config: dict) -> None:
     check({key: config[key] for key in ("protocol", "more_metrics")}, check_request, "")
     check_request(config["protocol"], config["more_metrics"])
     check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
-    check({key: config[key] for key in ("jobs", "retry", "plan")}, Options, "")
+    check({key: config[key] for key in ("jobs", "fuse", "retry", "plan")}, Options, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):

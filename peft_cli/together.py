@@ -53,7 +53,8 @@ def forward_together(parts: Sequence[Part]) -> list[tuple[Tensor, Tensor]]:
         return [(own, inputs["labels"]) for own, (_, inputs) in zip(answered(parts), parts, strict=True)]
     logits, targets = first.forward(joined(parts, "labels"))
     first_label = 1 if first.family.is_decoder_only else 0  # nothing stands in front of a decoder's first token
-    counts = [int((inputs["labels"][:, first_label:] != IGNORE).sum()) for _, inputs in parts]
+    wanted = [(inputs["labels"][:, first_label:] != IGNORE).sum() for _, inputs in parts]
+    counts = torch.stack(wanted).tolist()  # at once, as a GPU waits for each
     return list(zip(logits.split(counts), targets.split(counts), strict=True))
 
 

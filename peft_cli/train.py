@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,9 @@ from torch import Tensor
 from peft_cli.backbone import Backbone, Encoded
 from peft_cli.checkpoint import Checkpoint, NoCheckpoint
 from peft_cli.data import Example
+from peft_cli.graphs import Graphs
 from peft_cli.method import Method
+from peft_cli.speed import slow_down, speed_up
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,35 @@ class Recipe:
     select: Literal["loss", "metric"]
     patience: PositiveInt | None
     checkpoint_seconds: NonNegativeFloat
+    cache_gb: NonNegativeFloat
+    checkpointing: bool
+    compile: bool
+    cuda_graphs: bool
+
+
+def alone(function: Callable, *arguments: Any) -> Any:
+    """What `function` makes of `arguments`: how a run computes that has its backbone to itself; fuse.py has another."""
+    return function(*arguments)
 
 
 def train(
     backbone: Backbone, method: Method, examples: Sequence[Example], validation: Sequence[Example], recipe: Recipe,
     metric: Callable[[Sequence[Example]], float], log: Callable[[dict], None], checkpoint: Checkpoint | None = None,
+    compute: Callable = alone,
 ) -> dict:  # fmt: skip
     """Trains `method` on `examples`, leaves it in its best state, and returns when that was and how long it took.
 
     The best state has the lowest loss or the highest `metric` on `validation`, step 0 included; where nothing is
     validated it is the last one. `log` gets a row for each step (seconds without validation) and each validation.
-    Goes on from `checkpoint` where that has something, and ends with the same tensors as without the interruption.
+    Goes on from `checkpoint` to the tensors of a run without interruption. `compute` calls what needs the backbone.
     """
     optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, recipe))
     batches = Batches(backbone.encode(examples), recipe.batch_size)
-    best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
+    if compute is alone:
+        speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe)
+    more = (Graphs(backbone, method, summed),) if recipe.cuda_graphs and compute is alone else ()
+    best = Best(method, recipe, validator(backbone, method, validation, recipe, metric, compute), log)
     checkpoint = checkpoint or NoCheckpoint()
     step = checkpoint.restore(method=method, optimizer=optimizer, schedule=schedule, batches=batches, best=best)
     if step == 0:
@@ -60,46 +75,57 @@ def train(
         begin = time.perf_counter()
         backbone.model.train(recipe.dropout)
         method.train()
-        loss = backward(backbone, method, next(batches), recipe)
+        loss = compute(backward, backbone, method, next(batches), recipe, *more)
         if recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
-        lr = schedule.get_last_lr()
         optimizer.step()
+        optimizer.zero_grad(set_to_none=not recipe.cuda_graphs)  # a graph adds to the tensors that it knows
+        log({"step": step, "loss": loss, "lr": schedule.get_last_lr(), "step_seconds": time.perf_counter() - begin})
         schedule.step()
-        optimizer.zero_grad()
-        log({"step": step, "loss": loss, "lr": lr, "step_seconds": time.perf_counter() - begin})
         if best.is_due(step):
             best.validate(step)
         checkpoint.keep(step)
     checkpoint.close()
     best.restore()
-    backbone.model.eval()
+    slow_down(backbone)
     method.eval()
     return {"steps": step, "train_seconds": checkpoint.elapsed(), **best.found()}
 
 
-def backward(backbone: Backbone, method: Method, batch: Sequence[Encoded], recipe: Recipe) -> float:
+def add_gradients(backbone: Backbone, method: Method, rows: Sequence[Encoded], total: int) -> float:
+    """Adds the gradients of the loss of `rows`, summed and divided by `total`, and returns it."""
+    loss = summed_loss(backbone, method, rows) / total
+    loss.backward()
+    return loss.item()
+
+
+def backward(
+    backbone: Backbone, method: Method, batch: Sequence[Encoded], recipe: Recipe, add: Callable = add_gradients
+) -> float:
     """Adds the gradients of one batch's loss, and returns it; the parts of an accumulated batch add up to the whole."""
-    total, value = scale(batch, recipe), 0.0
-    for i in range(recipe.accumulation):
-        if part := batch[i :: recipe.accumulation]:
-            loss = summed_loss(backbone, method, part) / total
-            loss.backward()
-            value += loss.item()
-    return value
+    total = scale(batch, recipe)
+    return sum(add(backbone, method, part, total) for part in parts(batch, recipe.accumulation))
+
+
+def parts(rows: Sequence[Encoded], n: int) -> list[Sequence[Encoded]]:
+    """`rows` in at most `n` parts of like size, each of rows of like length, so that little is padding."""
+    size = -(-len(rows) // n)
+    ordered = rows if size == len(rows) else sorted(rows, key=n_tokens)
+    return [ordered[i : i + size] for i in range(0, len(rows), size)]
 
 
 def summed_loss(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
-    """The cross-entropy in nats, summed over all target tokens (or classes) of `rows`; the squared error of numbers.
-
-    In training, what the method adds to it too.
-    """
+    """The loss of `rows`, summed over all target tokens, classes or numbers; in training with what the method adds."""
     batch = backbone.batch(rows)
-    logits, targets = backbone.forward(method.inputs(batch))
+    loss = summed(*backbone.forward(method.inputs(batch)))
+    return loss + method.extra_loss(batch) if method.training else loss
+
+
+def summed(logits: Tensor, targets: Tensor) -> Tensor:
+    """The cross-entropy of logits [N, V] and targets [N] in nats, or the squared error of numbers, summed."""
     if targets.is_floating_point():
         return F.mse_loss(logits[:, 0].float(), targets, reduction="sum")
-    loss = F.cross_entropy(logits.float(), targets, reduction="sum")
-    return loss + method.extra_loss(batch) if method.training else loss
+    return F.cross_entropy(logits.float(), targets, reduction="sum")
 
 
 def scale(rows: Sequence[Encoded], recipe: Recipe) -> int:
@@ -107,6 +133,11 @@ def scale(rows: Sequence[Encoded], recipe: Recipe) -> int:
     if recipe.loss == "target_sum":
         return len(rows)
     return sum(map(n_targets, rows))
+
+
+def n_tokens(row: Encoded) -> int:
+    """How long a row is."""
+    return len(row.source) + n_targets(row)
 
 
 def n_targets(row: Encoded) -> int:
@@ -152,6 +183,7 @@ def validator(
     examples: Sequence[Example],
     recipe: Recipe,
     metric: Callable[[Sequence[Example]], float],
+    compute: Callable,
 ) -> Callable[[], float] | None:
     """What tells how good the method is on `examples`; None where nothing is to be validated."""
     if not examples or recipe.validate_every is None:
@@ -164,8 +196,8 @@ def validator(
     def loss() -> float:
         backbone.model.eval()
         method.eval()
-        parts = [rows[i : i + recipe.batch_size] for i in range(0, len(rows), recipe.batch_size)]
-        return sum(summed_loss(backbone, method, part).item() for part in parts) / scale(rows, recipe)
+        batches = parts(rows, -(-len(rows) // recipe.batch_size))
+        return sum(compute(summed_loss, backbone, method, part).item() for part in batches) / scale(rows, recipe)
 
     return loss
 

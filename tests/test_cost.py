@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,9 +6,10 @@ import torch
 from peft_cli.cost import Meter, PeakMemory, step_times
 from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
+from tests import test_train as training
 from tests.conftest import D_MODEL, EXAMPLES, LAYERS, make_backbone
 
-RECIPE = SimpleNamespace(batch_size=2, dropout=False, accumulation=1, loss="token_mean")
+RECIPE = replace(training.RECIPE, batch_size=2)
 
 
 def measured(make):

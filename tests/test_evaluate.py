@@ -160,6 +160,14 @@ def test_a_decoder_runs_the_prompt_once_for_all_batches_and_again_when_it_change
     assert lengths.count(7) == 2
 
 
+def test_a_class_text_is_tokenised_once():
+    encoder = make_writer("t5").encoder
+    rows = [encoder(example) for example in SHOWN[:2]]
+    first, second = ([candidate.target for candidate in encoder.candidates(row)] for row in rows)
+    assert first == [encoder.target(label)[0] for label in LABELS]
+    assert all(a is b for a, b in zip(first, second, strict=True))
+
+
 def test_predictions_come_in_the_order_of_the_examples():
     backbone = make_backbone("gpt2")
     method = PT(backbone, length=7, init="random", text=None, lr=0.1)

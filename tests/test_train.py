@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 import torch
@@ -6,12 +7,13 @@ import torch.nn.functional as F
 
 from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
-from peft_cli.train import Batches, Best, Recipe, backward, rate, train
+from peft_cli.train import Batches, Best, Recipe, backward, n_tokens, parts, rate, train
 from tests.conftest import EXAMPLES, make_backbone
 
 RECIPE = Recipe(
     steps=12, batch_size=2, accumulation=1, schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0,
     loss="token_mean", dropout=False, validate_every=4, select="loss", patience=None, checkpoint_seconds=0.0,
+    cache_gb=1.0, checkpointing=False, compile=False, cuda_graphs=False,
 )  # fmt: skip
 
 
@@ -63,6 +65,14 @@ def test_target_sum_is_the_sum_over_a_target_and_the_mean_over_examples():
 def test_an_accumulated_batch_has_the_whole_batchs_gradient(loss, parts):
     whole, split = (gradients(replace(RECIPE, loss=loss, accumulation=n)) for n in (1, parts))
     assert split[0] == pytest.approx(whole[0], rel=1e-6) and torch.allclose(split[1], whole[1], atol=1e-6)
+
+
+def test_the_parts_of_a_batch_are_rows_of_like_length_and_pad_least():
+    rows = make()[0].encode(EXAMPLES * 2)
+    split = parts(rows, 3)
+    assert [len(part) for part in split] == [2, 2, 2] and sorted(map(id, chain(*split))) == sorted(map(id, rows))
+    assert all(len({n_tokens(row) for row in part}) == 1 for part in split)
+    assert parts(rows, 1) == [rows] and [len(part) for part in parts(rows[:5], 2)] == [3, 2]
 
 
 def test_the_rate_rises_and_falls_to_zero():

@@ -6,7 +6,24 @@ once (GPT-2: query, key and value) is cut into equal slices: `(pattern, i, n)` i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+
+def same(block: Any, hidden: Any, *args: Any, **kwargs: Any) -> Any:
+    """What a block that is passed over returns: what it reads."""
+    return hidden
+
+
+def same_in_t5(
+    block: Any, hidden: Any, mask: Any = None, bias: Any = None, states: Any = None, states_mask: Any = None,
+    bias_across: Any = None, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """The same for T5, whose first block makes the position bias [1, heads, T, T] that all blocks above it add."""
+    if bias is None:
+        bias = block.layer[0].SelfAttention.compute_bias(hidden.shape[1], hidden.shape[1], device=hidden.device)
+    return hidden, bias, bias_across
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,7 @@ class Family:
     positions: str | None = None  # the configuration's key of the largest number of positions; None: no limit
     positions_unused: int = 0  # rows of the position table that no token can have
     generates: bool = True  # whether it writes text
+    passed: Callable[..., Any] = same  # what a block that is passed over returns
 
     @property
     def stacks(self) -> tuple[str, ...]:
@@ -98,6 +116,7 @@ FAMILIES = {
             "across": r"decoder\.block\.\d+\.layer\.1\.EncDecAttention",
         },
         blocks={"encoder": r"encoder\.block\.\d+", "decoder": r"decoder\.block\.\d+"},
+        passed=same_in_t5,
     ),
     "roberta": Family(
         linears={

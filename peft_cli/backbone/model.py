@@ -7,6 +7,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.forms import Hypotheses, entailing
+from peft_cli.backbone.frozen import Frozen
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
+from peft_cli.backbone.prompts import prompted
 from peft_cli.backbone.shares import OwnHead, Shares
-from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
+from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at, places_of
 from peft_cli.backbone.text import Encoded, Encoder, collate
 from peft_cli.data import Example
 
@@ -66,6 +69,7 @@ class Backbone:
         self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
         self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
         self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
+        self.frozen: Frozen | None = None  # what is kept of the examples that come again
         self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
         self.reserve(0)
         self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
@@ -104,25 +108,41 @@ class Backbone:
             )
 
     def batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
-        """The tensors of `rows` on the backbone's device, as `collate` describes them."""
+        """The tensors of `rows` on the backbone's device, as `collate` describes them; with what is kept of them."""
+        batch = self.plain_batch(rows, training)
+        if training and self.frozen and self.frozen.serves(rows):
+            batch["frozen"] = self.frozen.of(rows)
+        return batch
+
+    def plain_batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
+        """The same without what is kept."""
         asked = self.encoder.hypotheses
         tensors = asked.collate(rows, self.pad, training) if asked else collate(rows, self.family, self.pad, training)
         return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
 
-    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B]."""
-        inputs = self.led(inputs)
-        labels = inputs.pop("labels")
-        if not self.family.generates:
-            return self.judge(inputs), labels
+    def forward(self, inputs: dict[str, Tensor], most: int | None = None) -> tuple[Tensor, Tensor]:
+        """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B].
+
+        With `most`, N is that number, and what has no label comes last.
+        """
+        inputs, targets = self.arranged(self.led(inputs))
+        frozen = inputs.pop("frozen", None)
+        with self.frozen.serving(frozen, inputs) if frozen else nullcontext():
+            if not self.family.generates:
+                return self.judge(inputs), targets
+            places = places_of(targets, most)
+            return logits_at(self.model, inputs, places), targets.flatten()[places]
+
+    def arranged(self, inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """What the model takes, with positions or a decoder's input in place of labels; and targets [B, T] or [B]."""
+        inputs = dict(inputs)
+        targets = inputs.pop("labels")
         if self.family.is_decoder_only:
-            targets = causal_targets(labels)
+            targets = causal_targets(targets)
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-        else:
-            targets = labels
-            inputs["decoder_input_ids"] = self.model.prepare_decoder_input_ids_from_labels(labels=labels)
-        wanted = targets != IGNORE
-        return logits_at(self.model, inputs, wanted), targets[wanted]
+        elif self.family.generates:
+            inputs["decoder_input_ids"] = self.model.prepare_decoder_input_ids_from_labels(labels=targets)
+        return inputs, targets
 
     def judge(self, inputs: dict[str, Tensor]) -> Tensor:
         """What a backbone that does not write text says: [B, classes], or [B, 1] of a number."""
@@ -190,7 +210,7 @@ class Backbone:
             return batch
         vectors = vectors.to(embeds.dtype)
         if self.family.is_decoder_only and not (self.model.training and self.has_dropout):
-            return batch | {"prompt": self.prompted(vectors)}
+            return batch | {"prompt": vectors}
         batch = batch | {
             "inputs_embeds": torch.cat([embeds[:, :at], vectors.expand(len(embeds), -1, -1), embeds[:, at:]], dim=1),
             "attention_mask": F.pad(batch["attention_mask"], (length, 0), value=1),
@@ -199,34 +219,16 @@ class Backbone:
             batch["labels"] = F.pad(batch["labels"], (length, 0), value=IGNORE)
         return batch
 
-    def prompted(self, vectors: Tensor) -> list[list[Tensor]]:
-        """Key and value [1, heads, P, d_head] of each attention module for `vectors` [P, d_model].
-
-        Without gradients they are kept for the next call with the same vectors, until `predict` begins anew.
-        """
-        trains = torch.is_grad_enabled()
-        if not trains and self.kept and torch.equal(self.kept[0], vectors):
-            return self.kept[1]
-        positions = torch.arange(self.shift, self.shift + len(vectors), device=vectors.device)[None]
-        prompt: list[list[Tensor]] = [[] for _ in self.readers]
-        self.shares.give((self, 1))
-        self.lead(prompt)
-        training = self.model.training
-        self.model.eval()  # a checkpointed block would run again in the backward pass, behind the prompt that it gave
-        self.model.base_model(inputs_embeds=vectors[None], position_ids=positions, use_cache=False)
-        self.model.train(training)
-        self.kept = None if trains else (vectors, prompt)
-        return prompt
-
     def led(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """`inputs` without their owners and prompts, by which every place of change goes from here on.
 
         They stay until the next inputs come, since checkpointed blocks run again in the backward pass.
         """
         owned = inputs.get("owned") or [(self, 1, inputs.get("prompt"))]
+        prompts = prompted({owner: vectors for owner, _, vectors in owned if vectors is not None})
         self.shares.give(*((owner, n_rows) for owner, n_rows, _ in owned))
-        for owner, _, prompt in owned:
-            owner.lead(prompt)
+        for owner, _, _ in owned:
+            owner.lead(prompts.get(owner))
         return {name: tensor for name, tensor in inputs.items() if name not in ("owned", "prompt")}
 
     def lead(self, prompt: list[list[Tensor]] | None) -> None:
@@ -240,7 +242,7 @@ class Backbone:
         if not any(owner.positions_in_front for owner, _ in self.shares.parts):
             return args, kwargs
         ids = kwargs["position_ids"]
-        moved = [owner.moved(ids[rows]) for owner, rows in self.shares.rows(len(ids))]
+        moved = [owner.moved(own) for owner, own in zip(self.shares.owners, self.shares.split(ids), strict=True)]
         return args, kwargs | {"position_ids": torch.cat(moved)}
 
     @property
@@ -363,27 +365,6 @@ class Backbone:
             return
         self.reserve(positions)
         self.shift, self.moves = self.shift + positions, moves
-
-    @torch.no_grad()
-    def activations(self, text: str, length: int) -> dict[str, Tensor]:
-        """Keys and values that every attention module computes for `text`, repeated or cut to `length` tokens.
-
-        By kind of attention (encoder, decoder, across): [layers, 2, heads, length, d_head]. An encoder and a decoder
-        both read the text.
-        """
-        ids = self.encoder.ids(text)
-        ids = torch.tensor([(ids * -(-length // len(ids)))[:length]], device=self.model.device)
-        seen: dict[str, list[Tensor]] = {}
-        for kind, attentions in self.attentions().items():
-            for attention in attentions:
-                attention.change(
-                    lambda k, v, kind=kind: (seen.setdefault(kind, []).append(torch.stack([k[0], v[0]])), k, v)[1:]
-                )
-        inputs = {"decoder_input_ids": ids} if self.config.is_encoder_decoder else {}
-        self.model(input_ids=ids, **inputs, use_cache=False) if self.family.generates else self.model(input_ids=ids)
-        for attention in (attention for kind in self.attentions().values() for attention in kind):
-            attention.restore()
-        return {kind: torch.stack(layers).float() for kind, layers in seen.items()}
 
     def modules(self, pattern: str) -> list[tuple[str, nn.Module]]:
         """The modules whose whole name matches `pattern`, in the model's order."""

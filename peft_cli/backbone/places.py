@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -146,6 +147,14 @@ class Block:
         """Makes the block read `function(hidden)` in place of hidden [B, T, d_model]."""
         self.shares.change_input(self.module, self.owner, function)
 
+    def wrap(self, wrapper: Callable[[Callable], Callable]) -> None:
+        """Makes the block compute `wrapper(forward)`, where forward is what it computed."""
+        self.module.forward = wrapper(self.module.forward)
+
+    def unwrap(self) -> None:
+        """Makes the block compute what it did before anything was wrapped."""
+        vars(self.module).pop("forward", None)
+
 
 def attend(
     module: nn.Module,
@@ -166,40 +175,66 @@ def attend(
     """
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     biases = [b for b in (attention_mask, position_bias) if b is not None]
-    shares, known = vars(module).get("peft_cli_acts", (None, {}))
-    if shares is None or len(shares.parts) == 1:
-        acts = known.get(shares and shares.parts[0][0], IDLE)
-        return attend_as(acts, query, key, value, biases, scaling, dropout), None
-    made = []
-    for acts, rows in runs(shares, known, len(query)):
-        own = [b if len(b) == 1 else b[rows] for b in biases]
-        made.append(attend_as(acts, query[rows], key[rows], value[rows], own, scaling, dropout))
-    return torch.cat(made), None
+    owned = runs(*vars(module).get("peft_cli_acts", (Shares(), {})), len(query))
+    sizes = [n for _, n in owned]
+    queries, keys, values = (states.split(sizes) for states in (query, key, value))
+    reads = [read_by(acts, *states) for (acts, _), *states in zip(owned, queries, keys, values, strict=True)]
+    if len({read.kind for read in reads}) == 1:
+        return weigh(query, joined(reads), biases, scaling, dropout), None
+    cut = [[b] * len(sizes) if len(b) == 1 else b.split(sizes) for b in biases]
+    each = zip(queries, reads, *cut, strict=True)
+    return torch.cat([weigh(own, read, own_biases, scaling, dropout) for own, read, *own_biases in each]), None
 
 
-def runs(shares: Shares, known: Mapping[Hashable, Acts], n_rows: int) -> Iterator[tuple[Acts, slice]]:
-    """The rows that are acted on alike, and how: those of each owner, and neighbours that do nothing as one."""
-    owned = [(known.get(owner, IDLE), rows) for owner, rows in shares.rows(n_rows)]
-    for acts, places in groupby(owned, lambda part: IDLE if part[0].are_idle else part[0]):
-        slices = [rows for _, rows in places]
-        yield acts, slice(slices[0].start, slices[-1].stop)
+def runs(shares: Shares, known: Mapping[Hashable, Acts], n_rows: int) -> list[tuple[Acts, int]]:
+    """How many rows are acted on alike, and how: those of each owner, and neighbours that do nothing as one."""
+    owned = [(known.get(owner, IDLE), n) for owner, n in zip(shares.owners, shares.sizes(n_rows), strict=True)]
+    alike = groupby(owned, lambda part: IDLE if part[0].are_idle else part[0])
+    return [(acts, sum(n for _, n in parts)) for acts, parts in alike]
 
 
-def attend_as(
-    acts: Acts, query: Tensor, key: Tensor, value: Tensor, biases: list[Tensor], scaling: float, dropout: float
-) -> Tensor:
-    """Attention [B, T, heads, d_head] of the rows of one owner."""
-    length = key.shape[2]
+class Read(NamedTuple):
+    """What rows read: key and value [b, kv_heads, front + T, d_head], and how the first `front` positions are read."""
+
+    key: Tensor
+    value: Tensor
+    front: int
+    sees: Tensor | None  # [b, T_query], true where a query sees them
+    gate: Tensor | None  # [b, T_query], their factor
+
+    @property
+    def kind(self) -> tuple:
+        """What is the same where rows can read in one product."""
+        return self.key.shape[2], self.front, self.sees is None, self.gate is None
+
+
+def read_by(acts: Acts, query: Tensor, key: Tensor, value: Tensor) -> Read:
+    """What the rows of one owner read."""
     key, value = led(acts.prompt, key, value)
     behind = key.shape[2]
     if acts.change is not None:
         key, value = acts.change(key, value)
-    front = key.shape[2] - behind
-    biases = [F.pad(b, (key.shape[2] - length, 0)) for b in biases]
-    if acts.sees is not None:
-        biases.append(hiding(acts.sees(query.shape[0], query.shape[2]), front, behind, query.dtype))
-    gate = None if acts.gate is None else acts.gate()[:, None, :, None].to(query.dtype)
+    sees = None if acts.sees is None else acts.sees(query.shape[0], query.shape[2])
+    return Read(key, value, key.shape[2] - behind, sees, None if acts.gate is None else acts.gate())
+
+
+def joined(reads: Sequence[Read]) -> Read:
+    """What rows of one kind read, one owner's after another's."""
+    if len(reads) == 1:
+        return reads[0]
+    together = [[getattr(read, name) for read in reads] for name in ("key", "value", "sees", "gate")]
+    key, value, sees, gate = (None if states[0] is None else torch.cat(states) for states in together)
+    return Read(key, value, reads[0].front, sees, gate)
+
+
+def weigh(query: Tensor, read: Read, biases: list[Tensor], scaling: float, dropout: float) -> Tensor:
+    """Attention [b, T, heads, d_head]; `biases` are added to the scores of what is no prompt and not in front."""
+    key, value, front, sees, gate = read
+    biases = [F.pad(b, (key.shape[2] - b.shape[-1], 0)) for b in biases]
+    if sees is not None:
+        biases.append(hiding(sees, front, key.shape[2] - front, query.dtype))
     if gate is not None:
+        gate = gate[:, None, :, None].to(query.dtype)
         query, key, value = torch.cat([query, gate * query], -1), apart(key, front), apart(value, front)
     out = F.scaled_dot_product_attention(
         query, key, value, attn_mask=sum(biases) if biases else None, dropout_p=dropout, scale=scaling,

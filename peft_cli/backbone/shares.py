@@ -8,7 +8,7 @@ change takes them apart, applies to each part what its owner does there, and put
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,27 +21,34 @@ class Shares:
 
     def __init__(self, owner: Hashable = None):
         self.parts: list[tuple[Hashable, int]] = [(owner, 1)]  # and how many rows each has
+        self.is_leading = False  # whether prompts run through the blocks alone
 
     def give(self, *parts: tuple[Hashable, int]) -> None:
         """Tells who owns the rows of the next passes: of each owner n, or n times as many (beams)."""
         self.parts = list(parts)
 
-    def rows(self, n_rows: int) -> Iterator[tuple[Hashable, slice]]:
-        """Each owner and its place among `n_rows`."""
+    @property
+    def owners(self) -> list[Hashable]:
+        """The owners in the order of their rows."""
+        return [owner for owner, _ in self.parts]
+
+    def sizes(self, n_rows: int) -> list[int]:
+        """How many of `n_rows` each owner has."""
         if len(self.parts) == 1:
-            yield self.parts[0][0], slice(None)
-            return
-        copies, start = n_rows // sum(n for _, n in self.parts), 0
-        for owner, n in self.parts:
-            yield owner, slice(start, start := start + n * copies)
+            return [n_rows]
+        copies = n_rows // sum(n for _, n in self.parts)
+        return [n * copies for _, n in self.parts]
+
+    def split(self, tensor: Tensor) -> Sequence[Tensor]:
+        """The rows of `tensor` [B, ...] that each owner has."""
+        return tensor.split(self.sizes(len(tensor)))  # unlike slices, all have one gradient between them
 
     def changed(self, changes: Mapping[Hashable, Sequence[Callable[..., Tensor]]], *tensors: Tensor) -> Tensor:
         """The last of `tensors` [B, ...] as the owners of its rows change it, each by its functions of all tensors."""
         if not any(owner in changes for owner, _ in self.parts):
             return tensors[-1]
         made = []
-        for owner, rows in self.rows(len(tensors[-1])):
-            *others, last = [tensor[rows] for tensor in tensors]
+        for owner, *others, last in zip(self.owners, *map(self.split, tensors), strict=True):
             for function in changes.get(owner, ()):
                 last = function(*others, last)
             made.append(last)

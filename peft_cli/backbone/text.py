@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,7 +79,12 @@ class Encoder:
 
     def candidates(self, row: Encoded) -> list[Encoded]:
         """`row` once for each class, with the class's text as its target."""
-        return [replace(row, target=self.target(label)[0]) for label in self.labels]
+        return [replace(row, target=target) for target in self.class_targets]
+
+    @cached_property
+    def class_targets(self) -> list[list[int]]:
+        """The ids of each class's text."""
+        return [self.target(label)[0] for label in self.labels]
 
     def source(self, text: str) -> tuple[list[int], bool]:
         """The ids of a source, and whether its end was cut off to keep to `max_source_tokens`."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at
+from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at, places_of
 from peft_cli.backbone.text import pad_rows
 from peft_cli.embedded.architectures import SENTINELS
 from peft_cli.embedded.corpus import Corpus
@@ -154,9 +154,9 @@ def loss(model: PreTrainedModel, rows: Sequence[Row]) -> tuple[Tensor, int]:
         inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels=labels)
     elif model.config.model_type == "gpt2":
         inputs, labels = {"input_ids": inputs["input_ids"]}, causal_targets(labels)
-    wanted = labels != IGNORE
-    logits = logits_at(model, inputs, wanted)
-    return F.cross_entropy(logits.float(), labels[wanted], reduction="sum"), int(wanted.sum())
+    places = places_of(labels)
+    logits = logits_at(model, inputs, places)
+    return F.cross_entropy(logits.float(), labels.flatten()[places], reduction="sum"), len(places)
 
 
 @torch.no_grad()

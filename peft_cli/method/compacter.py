@@ -49,7 +49,8 @@ class Compacter(Adapter):
     def bottleneck(self) -> nn.Module:
         """One adapter of two hypercomplex maps."""
         if self.rule is None:
-            self.rule = nn.Parameter(RULE_STD * torch.randn(self.n, self.n, self.n))
+            rule = RULE_STD * torch.randn(self.n, self.n, self.n)
+            self.rule = nn.Parameter(rule.to(self.backbone.model.device))
         d_model = self.backbone.d_model
         return Bottleneck(PHM(self.rule, d_model, self.size), PHM(self.rule, self.size, d_model))
 

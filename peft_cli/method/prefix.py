@@ -11,6 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone
+from peft_cli.backbone.activations import activations
 from peft_cli.method import Method
 
 REGRESSION_STEPS, REGRESSION_LR = 500, 1e-4  # of the authors' code, from a text's activations to the MLP's weights
@@ -58,7 +59,7 @@ class Prefix(Method):
             )
         self.place, self.shift_positions = place, shift_positions
         heads, d_head = backbone.heads()
-        activations = backbone.activations(text, length) if init == "text" else {}
+        start = activations(backbone, text, length) if init == "text" else {}
         self.stacks, self.now = nn.ModuleDict(), {}
         for kind, attentions in backbone.attentions().items():
             stack = Stack(length, (len(attentions), 2, heads, d_head), backbone.d_model, bottleneck)
@@ -66,7 +67,7 @@ class Prefix(Method):
             if init == "zero":
                 stack.start_at_zero()
             if init == "text":
-                stack.start_from(activations[kind])
+                stack.start_from(start[kind])
             for layer, attention in enumerate(attentions):
                 attention.change(partial(self.extend, kind, layer))
                 if place == "between":

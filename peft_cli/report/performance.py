@@ -90,6 +90,8 @@ def notes(table: Table, runs: Sequence[Run]) -> Iterator[str]:
     yield f"backbone: {table.facts['backbone.name']}, {sha}; % is what is stored over the backbone's weights"
     machines = dict.fromkeys(tuple(run[name] for name in MACHINE) for run in fields)
     yield f"device: {' or '.join(f'{device} (threads: {threads})' for device, threads in machines)}"
+    if n_fused := sum(bool(run.get("cost.fused_with")) for run in fields):
+        yield f"{n_fused} runs had others beside them in one process (fuse): their times and memory are left out"
     left_out = [COSTS[i].title for i in range(len(COSTS)) if not is_comparable(i, runs)]
     if left_out:
         yield f"not shown, as they were not measured alike (several devices or kinds of memory): {', '.join(left_out)}"

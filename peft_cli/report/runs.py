@@ -28,6 +28,10 @@ MORE_THAT_IS_READ = (
     "environment.commit",
 )
 NOT_KEPT = ("data.train_ids", "data.validation_ids")  # as long as the data set; their sha256 tells draws apart
+TIMED = (
+    *("cost.step_seconds.", "cost.tokens_per_second", "cost.peak_", "cost.energy_joules", "cost.total_seconds"),
+    *("cost.generation_seconds_per_example", "training.train_seconds"),
+)  # how the names of fields begin that runs in one process have together
 UNFINISHED = "unfinished"  # a log, and neither a result nor an error
 
 
@@ -193,7 +197,7 @@ def sentence(error: ValueError | OSError) -> str:
 
 def as_run(folder: Path, result: Any) -> Run:
     """The run of what a result.json says. Raises ValueError where it lacks something that a table needs."""
-    fields = {name: value for name, value in flat(result) if name not in NOT_KEPT}
+    fields = its_own({name: value for name, value in flat(result) if name not in NOT_KEPT})
     try:
         is_system = "system.name" in fields
         names = () if is_system else ("backbone.name", "test_limit")
@@ -212,6 +216,13 @@ def as_run(folder: Path, result: Any) -> Run:
         advice = "delete that folder and run it again"
         raise ValueError(f"{folder / 'result.json'} is no result of a run ({reason}); {advice}") from error
     return run
+
+
+def its_own(fields: dict[str, Any]) -> dict[str, Any]:
+    """`fields` with no times and no memory where the run had others beside it in its process: they are of all."""
+    if not fields.get("cost.fused_with"):
+        return fields
+    return {name: None if name.startswith(TIMED) else value for name, value in fields.items()}
 
 
 def flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

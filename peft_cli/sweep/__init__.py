@@ -28,6 +28,7 @@ class Options:
     jobs: PositiveInt | None
     retry: bool
     plan: bool | Literal["probe"]
+    fuse: PositiveInt
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,9 @@ class Known:
             self.add(cost)
 
     def add(self, cost: Cost) -> None:
-        """Adds a finished run."""
+        """Adds a finished run; none that had others beside it, as its time and memory are those of all."""
+        if cost.result["cost"].get("fused_with"):
+            return
         for ignored, _ in self.LIKENESSES:
             self.alike[ignored, shape(cost.config, ignored)].append(cost)
 

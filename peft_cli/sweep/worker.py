@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from multiprocessing import parent_process
-from multiprocessing.connection import wait
-from typing import NoReturn
+from multiprocessing.connection import Connection, wait
+from typing import Any, NoReturn
 
 from omegaconf import OmegaConf
 
@@ -25,11 +26,8 @@ STOPPED = 74  # exit code of a run that a signal stopped, and that can go on
 
 def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
     """Does a run and exits: 0 with its result there, 1 with its error.json, STOPPED, or LOST to another process."""
-    os.setsid()  # Ctrl-C reaches the sweep's own process, which then tells this one
-    os.environ.update(environment)
+    settle_in(environment)
     redirect(run)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    share_threads()
     try:
         task(OmegaConf.create(run.config), run.choices, run.overrides)
     except Busy as busy:
@@ -44,8 +42,41 @@ def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
     sys.exit(0)
 
 
+def work_together(task: Task, runs: Sequence[Run], tells: Connection, environment: Mapping[str, str]) -> NoReturn:
+    """Does runs side by side and exits: 0 where all of them have ended, each by its result or its error.json, else as
+    `work` does; when they have to part, `tells` gets the reason.
+    """
+    settle_in(environment)
+    redirect(runs[0])
+    from peft_cli.fuse import Apart, Company
+
+    def act(run: Run, seat: Any) -> None:
+        task(OmegaConf.create(run.config), run.choices, run.overrides, seat)
+
+    errors = Company([(partial(act, run), partial(redirect, run)) for run in runs]).work()
+    for run, error in zip(runs, errors, strict=True):
+        redirect(run)
+        if isinstance(error, Apart):
+            tells.send(str(error))
+        elif isinstance(error, Busy | Stopped):
+            print(f"peft-run: {error}", file=sys.stderr)
+        elif error is not None:
+            tell(run, error)
+    sys.exit(STOPPED if any(isinstance(error, Stopped) for error in errors) else 0)
+
+
+def settle_in(environment: Mapping[str, str]) -> None:
+    """Makes the process one of the sweep's: with its share of the machine, and ending with the sweep."""
+    os.setsid()  # Ctrl-C reaches the sweep's own process, which then tells this one
+    os.environ.update(environment)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    share_threads()
+
+
 def redirect(run: Run) -> None:
     """Appends all that the process prints, its last words in a crash too, to a file in the run's folder."""
+    sys.stdout.flush()
+    sys.stderr.flush()
     run.folder.path.mkdir(parents=True, exist_ok=True)
     with (run.folder.path / OUTPUT).open("a") as output:
         os.dup2(output.fileno(), 1)

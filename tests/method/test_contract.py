@@ -14,6 +14,7 @@ YAMLS = sorted((Path(__file__).parents[2] / "conf" / "method").glob("*.yaml"))
 RECIPE = Recipe(
     steps=3, batch_size=3, accumulation=1, schedule="constant", warmup_steps=0, weight_decay=0.1, clip=None,
     loss="token_mean", dropout=False, validate_every=None, select="loss", patience=None, checkpoint_seconds=0.0,
+    cache_gb=1.0, checkpointing=False, compile=False, cuda_graphs=False,
 )  # fmt: skip
 GREEDY = {"num_beams": 1, "max_new_tokens": 8, "min_new_tokens": 8}
 

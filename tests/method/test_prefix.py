@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from peft_cli.backbone.activations import activations
 from peft_cli.data import Example
 from peft_cli.method.prefix import Prefix
 from tests.conftest import D_MODEL, EXAMPLES, LAYERS, examples_for, make_backbone, three_equal_steps
@@ -57,7 +58,7 @@ def test_a_text_start_without_mlp_is_the_text_in_front():
 
 def test_a_text_start_with_mlp_comes_nearer_to_the_activations():
     backbone = make_backbone("t5")
-    wanted = backbone.activations("name : Blue", 3)
+    wanted = activations(backbone, "name : Blue", 3)
     random, started = (
         make(make_backbone("t5"), bottleneck=64),
         make(backbone, bottleneck=64, init="text", text="name : Blue"),

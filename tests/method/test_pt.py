@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from peft_cli.method.pt import PT
-from tests.conftest import D_MODEL, examples_for, make_backbone, three_equal_steps
+from tests.conftest import D_MODEL, EXAMPLES, examples_for, make_backbone, three_equal_steps
 
 
 def make(backbone, init="vocabulary", text=None, length=4):
@@ -92,3 +92,13 @@ def test_hf_peft_has_rows_on_t5_that_never_train_and_this_has_none():
     loss.backward(), expected.backward()
     assert torch.allclose(loss, expected, atol=1e-5)
     assert torch.allclose(embedding.grad[:4], method.prompt.grad, atol=1e-5) and not embedding.grad[4:].any()
+
+
+@torch.no_grad()
+def test_a_prompt_that_was_changed_where_it_is_runs_again():
+    backbone = make_backbone("gpt2")
+    method = PT(backbone, length=3, init="random", text=None, lr=0.1)
+    batch = backbone.batch(backbone.encode(EXAMPLES))
+    before = backbone.forward(method.inputs(batch))[0]
+    method.prompt += 1
+    assert not torch.allclose(backbone.forward(method.inputs(batch))[0], before)

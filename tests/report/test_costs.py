@@ -48,6 +48,12 @@ def test_a_step_has_its_quartiles():
     assert steps["ft"] == "68.2 (64.8-71.6)"
 
 
+def test_runs_that_had_others_beside_them_have_no_times():
+    found = grids(*study(cost__fused_with=3))
+    assert not any("step ms" in grid.columns or "memory MiB" in grid.columns for grid in found.values())
+    assert column(found["Cost, exact on any machine"], "GFLOP/step")["ft"] == "6.8"
+
+
 def test_a_ratio_within_the_noise_is_marked():
     found = grids(*study())
     ratios = column(found["Cost relative to pt, measured on x86_64 (threads: 2)"], "step ms")

@@ -63,6 +63,26 @@ def task(cfg, choices, overrides):
         finish(run)
 
 
+def fragile(cfg, choices, overrides, place=None):
+    """Ends its process where other runs are in it; alone, only one seed fails."""
+    run = folder(cfg, choices)
+    with locked(run.path):
+        if place is not None and cfg.seed == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if place is not None and cfg.seed == 0:
+            place.compute(None, *[_Method()] * 3)  # waits for the others
+        if cfg.seed == 2:
+            raise KeyError("absent")
+        finish(run)
+
+
+class _Method:
+    """What a place asks of a method that waits."""
+
+    class model:
+        training = False
+
+
 REASONS = {
     1: "KeyError: 'absent'",
     2: "SystemExit: 3",
@@ -167,6 +187,12 @@ def test_finished_runs_are_skipped_and_failed_ones_told_again_without_a_process(
     monkeypatch.undo()
 
 
+def test_when_a_process_of_several_runs_is_killed_each_goes_on_alone(peft_run, tmp_path):
+    code, err = peft_run("-m", "seed=0,1,2", "fuse=3", task=fragile)
+    assert code == 1 and "fuse=3: 3 runs in 1 process" in err
+    assert len(done(tmp_path)) == 2 and errors(tmp_path / "runs")[2]["error"] == "KeyError: 'absent'"
+
+
 def test_retry_runs_what_failed_again(peft_run, tmp_path):
     peft_run("-m", "seed=1")
     (path,) = tmp_path.rglob("error.json")
@@ -248,3 +274,9 @@ def test_joblibs_launcher_does_a_sweep_too(peft_run, tmp_path):
 def test_what_another_launcher_would_pass_over_is_refused(option, peft_run, tmp_path):
     code, err = peft_run("-m", "hydra/launcher=basic", option, "seed=0,1")
     assert code == 2 and "is for hydra/launcher=local and hydra/launcher=slurm alone" in err and not done(tmp_path)
+
+
+@pytest.mark.parametrize("launcher", ["basic", "slurm"])
+def test_runs_stand_side_by_side_on_this_machine_alone(peft_run, tmp_path, launcher):
+    code, err = peft_run("-m", f"hydra/launcher={launcher}", "fuse=2", "seed=0,1")
+    assert code == 2 and "fuse=2 is for hydra/launcher=local alone" in err and not done(tmp_path)

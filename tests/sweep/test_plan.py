@@ -104,6 +104,6 @@ def test_a_thousand_runs_are_planned_in_time(tmp_path, capsys):
     for run in runs[:100]:
         finish(run)
     start = time.process_time()
-    sweep([(run.overrides, run.config, run.choices) for run in runs], Options(None, False, True), None, refuse)
+    sweep([(run.overrides, run.config, run.choices) for run in runs], Options(None, False, True, 1), None, refuse)
     assert time.process_time() - start < 10
     assert "1000 runs: 900 new, 100 finished" in capsys.readouterr().out
