@@ -115,7 +115,8 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     print(f"{name}, GPT-2 {options.size} with random weights, B=8, {options.seeds} seeds, torch {torch.__version__}")
     recipe = partial(
-        Recipe, cache_gb=0.0, checkpointing=False, compile=False, cuda_graphs=False, batch_size=8, accumulation=1, schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0,
+        Recipe, batch_size=8, accumulation=1, schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0,
+        cache_gb=0.0, checkpointing=False, compile=False, cuda_graphs=False,
         loss="token_mean", dropout=False, validate_every=None, select="loss", patience=None, checkpoint_seconds=1e9,
     )  # fmt: skip
     failed, dtypes = [], (torch.float32, torch.bfloat16)
