@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from peft_cli.report.figures.places import Point
-from peft_cli.report.figures.style import FONT, GREY, Look
+from peft_cli.report.figures.style import GREY, Look, lettering
 
 WIDTH, HEIGHT = 1.85, 1.6  # of a panel, in inches
 LEFT, RIGHT, TOP, BOTTOM = 0.5, 0.12, 0.3, 0.45  # around a panel
@@ -32,7 +32,7 @@ def panels(
     columns = -(-len(titles) // rows)
     width = columns * (LEFT + WIDTH + RIGHT) + LEGEND_MARK + longest * LETTER
     height = max(rows * (TOP + HEIGHT + BOTTOM), n_lines * LINE + 2 * LINE)
-    with rc_context(FONT):
+    with rc_context(lettering()):
         figure = Figure((width, height))
         axes = [panel(figure, i // columns, i % columns, title) for i, title in enumerate(titles)]
         marks = [Line2D([], [], **(look.line if has_lines else look.point)) for look in names.values()]
@@ -49,7 +49,7 @@ def panel(figure: Figure, row: int, column: int, title: str) -> Axes:
     left = LEFT + column * (LEFT + WIDTH + RIGHT)
     top = height - TOP - row * (TOP + HEIGHT + BOTTOM)
     axes = figure.add_axes((left / width, (top - HEIGHT) / height, WIDTH / width, HEIGHT / height))
-    axes.set_title(fill(title, WIDEST_TITLE), fontsize=8)
+    axes.set_title(fill(title, WIDEST_TITLE), fontsize=8, y=1)  # a place of its own is not looked for
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)

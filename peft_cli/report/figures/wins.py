@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from peft_cli.report.compare import win_shares
 from peft_cli.report.figures.panels import LETTER
 from peft_cli.report.figures.places import places
-from peft_cli.report.figures.style import FONT, titled
+from peft_cli.report.figures.style import lettering, titled
 from peft_cli.report.tables import Table
 
 CELL = 0.36  # inches
@@ -40,7 +40,7 @@ def heat_map(names: Sequence[str], shares: dict[tuple[str, str], tuple[float, in
     margin = max(map(len, names)) * LETTER + 0.15
     side = CELL * len(names)
     width, height = margin + side + 0.85, margin + side + 0.1
-    with rc_context(FONT):
+    with rc_context(lettering()):
         figure = Figure((width, height))
         axes = figure.add_axes((margin / width, 0.1 / height, side / width, side / height))
         grid = [
