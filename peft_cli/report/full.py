@@ -49,8 +49,9 @@ def scores(table: Table, made: Sequence[Table], metrics: Sequence[str], attempts
     grid = plain.grids[0]
     found = rows(table.runs)
     lines = [list(line) for line in grid.rows]
+    names = set(scored(table.runs, ()))
     for j, column in enumerate(grid.columns):
-        if f"scores.{column}" in {name for run in table.runs for name in run.fields}:
+        if f"scores.{column}" in names:
             first = best(found, column)
             for row, line in zip(found, lines, strict=True):
                 line[j] = line[j]._replace(is_bold=row is first)

@@ -60,5 +60,5 @@ def saved(name: str, caption: str, picture: Picture) -> Figure:
     canvas = FigureCanvasAgg(picture)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE)
-    pixels.save(png, format="png", optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
+    pixels.save(png, format="png", compress_level=6, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
     return Figure(name, caption, pdf.getvalue(), png.getvalue())

@@ -21,7 +21,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
         for metric in place.metrics(metrics):
             groups = {
                 shots: [(label, row) for label, row in group if label in place.looks and gaps(row, metric)]
-                for shots, group in place.panels
+                for shots, group in place.panels()
             }
             groups = {shots: group for shots, group in groups.items() if group}
             if groups:

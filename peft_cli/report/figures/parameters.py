@@ -20,7 +20,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
     """A figure for each place and metric, with a panel for each number of shots."""
     for place in places(tables):
         for metric in place.metrics(metrics):
-            groups = {shots: points(group, metric, "stored") for shots, group in place.panels}
+            groups = {shots: points(group, metric, "stored") for shots, group in place.panels()}
             groups = {shots: found for shots, found in groups.items() if sum(point.x > 0 for point in found) > 1}
             if groups:
                 figure, axes = panels(list(groups), place.looks, extra=FRONT)

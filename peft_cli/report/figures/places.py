@@ -45,11 +45,10 @@ class Place:
         trained = {label: row for group in self.rows for label, row in group if not row.runs[0].is_floor}
         return looks({label: row.method for label, row in trained.items()})
 
-    @cached_property
-    def panels(self) -> list[tuple[str, list[tuple[str, Row]]]]:
-        """(title, rows) for each number of shots; of more than MOST_PANELS the first, the last, and some between."""
+    def panels(self, most: int = MOST_PANELS) -> list[tuple[str, list[tuple[str, Row]]]]:
+        """(title, rows) for each number of shots; where there are more than `most`, the first, the last, some between."""
         every = list(zip(self.shots, self.rows, strict=True))
-        n = min(MOST_PANELS, len(every))
+        n = min(most, len(every))
         return [every[round(i * (len(every) - 1) / max(1, n - 1))] for i in range(n)]
 
     @cached_property

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from peft_cli.report.figures.panels import panels, scatter
-from peft_cli.report.figures.places import Place, Point, places, points
+from peft_cli.report.figures.places import MOST_PANELS, Place, Point, places, points
 from peft_cli.report.figures.style import GREY, titled
 from peft_cli.report.runs import COSTS
 from peft_cli.report.tables import Table, is_comparable
@@ -32,7 +32,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
 def cases(place: Place, metric: str) -> Iterator[tuple[str, str, list[Point]]]:
     """(title, measure, points) of each panel."""
     titles = [cost.title for cost in COSTS]
-    for shots, group in place.panels:
+    for shots, group in place.panels(MOST_PANELS // 2):
         trained = [run for _, row in group for run in row.runs if not run.is_floor]
         for measure in MEASURES:
             found = points(group, metric, measure)
