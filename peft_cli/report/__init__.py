@@ -87,8 +87,8 @@ def add_full(parser: ArgumentParser) -> None:
         group.add_argument(flag, action="store_true", help=text)
     text = "what each method is compared with, on the same draws and seeds (default: pt)"
     group.add_argument("--baseline", default="pt", metavar="METHOD", help=text)
-    text = "resamples of the test examples for the second opinion; 0 leaves it out (default: 1000)"
-    group.add_argument("--resamples", type=int, default=1000, metavar="N", help=text)
+    text = "resamples of the test examples for the second opinion (default: 1000, or 0, none, over very many examples)"
+    group.add_argument("--resamples", type=int, metavar="N", help=text)
     text = "tables of papers, every number beside ours, with commas; all shows all"
     group.add_argument("--paper", type=listed, default=[], metavar="NAME", help=text)
     text = "print the commands that repeat a paper's table, with commas"

@@ -41,7 +41,7 @@ def drawn(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[Section]:
             plain = f"{kind}-{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')}"
             taken[plain] = taken.get(plain, 0) + 1
             figures.append(saved(plain if taken[plain] == 1 else f"{plain}-{taken[plain]}", caption, picture))
-    notes = [f"of {len(there)} pairs of data and backbone the first {n}, with {n_runs:,} runs; choose others by --where"]
+    notes = [f"of {len(there)} pairs of data and backbone the first {n} ({n_runs:,} runs); choose others by --where"]
     if figures:
         yield Section("Figures", notes=notes if len(there) > n else [], figures=figures)
 
@@ -59,6 +59,7 @@ def saved(name: str, caption: str, picture: Picture) -> Figure:
     picture.set_dpi(DOTS_PER_INCH)
     canvas = FigureCanvasAgg(picture)
     canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE)
-    pixels.save(png, format="png", compress_level=6, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    few = pixels.quantize(COLOURS, Image.Quantize.FASTOCTREE)
+    few.save(png, format="png", compress_level=6, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
     return Figure(name, caption, pdf.getvalue(), png.getvalue())

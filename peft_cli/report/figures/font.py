@@ -14,7 +14,7 @@ LETTERS = (range(0x20, 0x250), range(0x370, 0x530), range(0x2010, 0x2300))  # La
 
 @cache
 def font() -> str:
-    """The family of a font with LETTERS and their kerning alone, which matplotlib finds as long as this process runs."""
+    """The family of a font with LETTERS and their kerning alone, known to matplotlib while this process runs."""
     from fontTools import subset
     from matplotlib.font_manager import FontEntry, findfont, fontManager
 

@@ -15,40 +15,51 @@ from peft_cli.report.figures.places import Point
 from peft_cli.report.figures.style import GREY, Look, lettering
 
 WIDTH, HEIGHT = 1.85, 1.6  # of a panel, in inches
+ALONE = 1.6  # times as large is a panel that has no other beside it
 LEFT, RIGHT, TOP, BOTTOM = 0.5, 0.12, 0.3, 0.45  # around a panel
 LETTER, LINE = 0.068, 0.17  # of text, in inches
 NICE = (1, 2, 5, 10)  # steps between labels, times a power of ten
-LEGEND_MARK, WIDEST_LABEL, WIDEST_TITLE = 0.45, 30, 34  # inches; characters; characters
+LEGEND_MARK, WIDEST_LABEL, WIDEST_TITLE = 0.5, 30, 34  # inches; characters; characters
 
 
 def panels(
-    titles: Sequence[str], legend: Mapping[str, Look], across: int = 3, has_lines: bool = False, extra: str = ""
+    titles: Sequence[str],
+    legend: Mapping[str, Look],
+    across: int = 3,
+    has_lines: bool = False,
+    bottom: float = BOTTOM,
+    dashes: Mapping[str, str] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with an empty panel for each title; `extra` is a legend entry for a thin grey line."""
+    """A figure with an empty panel for each title; `dashes` are the grey lines that its legend names."""
     names = {fill(label, WIDEST_LABEL): look for label, look in legend.items()}
-    longest = max((len(line) for name in [*names, extra] for line in name.split("\n")), default=0)
-    n_lines = sum(name.count("\n") + 1 for name in [*names, *([extra] if extra else [])])
+    grey = dashes or {}
+    every = [*names, *grey]
+    longest = max((len(line) for name in every for line in name.split("\n")), default=0)
+    n_lines = sum(name.count("\n") + 1 for name in every)
     rows = -(-len(titles) // across)
     columns = -(-len(titles) // rows)
-    width = columns * (LEFT + WIDTH + RIGHT) + LEGEND_MARK + longest * LETTER
-    height = max(rows * (TOP + HEIGHT + BOTTOM), n_lines * LINE + 2 * LINE)
+    size = ALONE if len(titles) == 1 else 1.0
+    cell = (LEFT + size * WIDTH + RIGHT, TOP + size * HEIGHT + bottom)
+    width = columns * cell[0] + LEGEND_MARK + longest * LETTER
+    height = max(rows * cell[1], n_lines * LINE + 2 * LINE)
     with rc_context(lettering()):
         figure = Figure((width, height))
-        axes = [panel(figure, i // columns, i % columns, title) for i, title in enumerate(titles)]
+        axes = []
+        for i, title in enumerate(titles):
+            left, top = LEFT + i % columns * cell[0], height - TOP - i // columns * cell[1]
+            axes.append(panel(figure, left, top, size, title))
         marks = [Line2D([], [], **(look.line if has_lines else look.point)) for look in names.values()]
-        if extra:
-            marks.append(Line2D([], [], color=GREY, linewidth=1, linestyle=":"))
-        figure.legend(marks, [*names, *([extra] if extra else [])], loc="center left", frameon=False, handlelength=2.6,
-                      bbox_to_anchor=(columns * (LEFT + WIDTH + RIGHT) / width, 0.5), borderaxespad=0)  # fmt: skip
+        marks += [Line2D([], [], color=GREY, linewidth=1, linestyle=dash) for dash in grey.values()]
+        figure.legend(marks, every, loc="center left", frameon=False, handlelength=2.6,
+                      bbox_to_anchor=(columns * cell[0] / width, 0.5), borderaxespad=0)  # fmt: skip
     return figure, axes
 
 
-def panel(figure: Figure, row: int, column: int, title: str) -> Axes:
-    """One panel, counted from the top left."""
+def panel(figure: Figure, left: float, top: float, size: float, title: str) -> Axes:
+    """One panel with its upper left corner there, in inches from the left and from below."""
     width, height = figure.get_size_inches()
-    left = LEFT + column * (LEFT + WIDTH + RIGHT)
-    top = height - TOP - row * (TOP + HEIGHT + BOTTOM)
-    axes = figure.add_axes((left / width, (top - HEIGHT) / height, WIDTH / width, HEIGHT / height))
+    high, wide = size * HEIGHT, size * WIDTH
+    axes = figure.add_axes((left / width, (top - high) / height, wide / width, high / height))
     axes.set_title(fill(title, WIDEST_TITLE), fontsize=8, y=1)  # a place of its own is not looked for
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.6)
@@ -67,18 +78,22 @@ def scatter(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look]) -> No
         axes.plot(point.x, point.y, **looks[point.label].point)
 
 
-def logarithmic(axes: Axes, values: Sequence[float]) -> None:
-    """A log axis with at most five labels, at powers of ten or, over less than two of them, at 1, 2, 5."""
-    low, high = min(values), max(values)
+def logarithmic(axes: Axes, values: Sequence[float], whole: float | None = None) -> None:
+    """A log axis with at most five labels, at powers of ten or, over less than two of them, at 1, 2, 5.
+
+    Where `whole` is told, the share that a value is of it stands below the value.
+    """
+    low, high = min(values) / 1.6, max(values) * 1.6
     axes.set_xscale("log")
-    axes.set_xlim(low / 1.6, high * 1.6)
+    axes.set_xlim(low, high)
     decades = [10.0**k for k in range(-4, 14)]
-    inside = [tick for tick in decades if low / 1.6 <= tick <= high * 1.6]
+    inside = [tick for tick in decades if low <= tick <= high]
     if len(inside) < 3:
-        inside = [m * d for d in decades for m in (1, 2, 5) if low / 1.6 <= m * d <= high * 1.6]
+        inside = [m * d for d in decades for m in (1, 2, 5) if low <= m * d <= high]
     axes.set_xticks(inside[:: -(-len(inside) // 5)])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(value)))
+    below = (lambda value: f"\n{100 * value / whole:.2g}%") if whole else (lambda value: "")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(value) + below(value)))
 
 
 def brief(value: float) -> str:

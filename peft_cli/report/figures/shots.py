@@ -27,13 +27,11 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
         methods = {label: row.method for place in group for rows in place.rows for label, row in rows if row.method}
         shown = looks({label: methods[label] for place in group for label in place.looks})
         for metric in dict.fromkeys(metric for place in group for metric in place.metrics(metrics)):
-            figure, axes = panels([place.title for place in group], shown, has_lines=True)
+            figure, axes = panels([place.title for place in group], shown, has_lines=True, dashes=group[0].floor)
             for one, place in zip(axes, group, strict=True):
                 fill(one, place, shown, metric)
-            text = (
-                f"{titled(metric)} against training examples with {backbone}: means over seeds, "
-                "bands: 95 % t-intervals; dashed: the untouched backbone"
-            )
+            means = " or ".join(dict.fromkeys(place.means for place in group))
+            text = f"{titled(metric)} against training examples with {backbone}: {means}, bands: 95 % t-intervals"
             yield f"{backbone}-{metric}", text, figure
 
 

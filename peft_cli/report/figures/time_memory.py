@@ -22,11 +22,12 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
         for metric in place.metrics(metrics):
             found = list(cases(place, metric))
             if found:
-                figure, axes = panels([title for title, _, _ in found], place.looks, across=2 if len(found) <= 6 else 4)
+                titles = [title for title, _, _ in found]
+                figure, axes = panels(titles, place.looks, across=2 if len(found) <= 6 else 4, dashes=place.floor)
                 for one, (_, measure, group) in zip(axes, found, strict=True):
                     fill(one, place, group, measure, metric)
-                text = f"{titled(metric)} against the time of a step and peak memory, {place.title}: means over seeds"
-                yield f"{place.title}-{metric}", f"{text} with 95 % t-intervals; dashed: the untouched backbone", figure
+                text = f"{titled(metric)} against the time of a step and peak memory, {place.title}: {place.means}"
+                yield f"{place.title}-{metric}", f"{text} with 95 % t-intervals", figure
 
 
 def cases(place: Place, metric: str) -> Iterator[tuple[str, str, list[Point]]]:
