@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
@@ -14,10 +15,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from peft_cli.report.figures.places import Point
 from peft_cli.report.figures.style import GREY, Look, lettering
 
-WIDTH, HEIGHT = 1.85, 1.6  # of a panel, in inches
+WIDTH, HEIGHT, HIGHEST = 1.85, 1.6, 1.5  # of a panel, in inches; beside a long legend so many times as high as wide
 ALONE = 1.6  # times as large is a panel that has no other beside it
 LEFT, RIGHT, TOP, BOTTOM = 0.5, 0.12, 0.3, 0.45  # around a panel
 LETTER, LINE = 0.068, 0.17  # of text, in inches
+APART = 1.25  # the factor between points that would hide each other
 NICE = (1, 2, 5, 10)  # steps between labels, times a power of ten
 LEGEND_MARK, WIDEST_LABEL, WIDEST_TITLE = 0.5, 30, 34  # inches; characters; characters
 
@@ -39,27 +41,26 @@ def panels(
     rows = -(-len(titles) // across)
     columns = -(-len(titles) // rows)
     size = ALONE if len(titles) == 1 else 1.0
-    cell = (LEFT + size * WIDTH + RIGHT, TOP + size * HEIGHT + bottom)
-    width = columns * cell[0] + LEGEND_MARK + longest * LETTER
-    height = max(rows * cell[1], n_lines * LINE + 2 * LINE)
+    height = max(rows * (TOP + size * HEIGHT + bottom), n_lines * LINE + 2 * LINE)
+    wide, high = size * WIDTH, min(height / rows - TOP - bottom, HIGHEST * size * WIDTH)
+    cell = LEFT + wide + RIGHT
+    width = columns * cell + LEGEND_MARK + longest * LETTER
     with rc_context(lettering()):
         figure = Figure((width, height))
         axes = []
         for i, title in enumerate(titles):
-            left, top = LEFT + i % columns * cell[0], height - TOP - i // columns * cell[1]
-            axes.append(panel(figure, left, top, size, title))
+            left, low = LEFT + i % columns * cell, height - (i // columns + 1) * (TOP + high + bottom) + bottom
+            axes.append(panel(figure, (left / width, low / height, wide / width, high / height), title))
         marks = [Line2D([], [], **(look.line if has_lines else look.point)) for look in names.values()]
         marks += [Line2D([], [], color=GREY, linewidth=1, linestyle=dash) for dash in grey.values()]
         figure.legend(marks, every, loc="center left", frameon=False, handlelength=2.6,
-                      bbox_to_anchor=(columns * cell[0] / width, 0.5), borderaxespad=0)  # fmt: skip
+                      bbox_to_anchor=(columns * cell / width, 0.5), borderaxespad=0)  # fmt: skip
     return figure, axes
 
 
-def panel(figure: Figure, left: float, top: float, size: float, title: str) -> Axes:
-    """One panel with its upper left corner there, in inches from the left and from below."""
-    width, height = figure.get_size_inches()
-    high, wide = size * HEIGHT, size * WIDTH
-    axes = figure.add_axes((left / width, (top - high) / height, wide / width, high / height))
+def panel(figure: Figure, place: tuple[float, float, float, float], title: str) -> Axes:
+    """One panel at (left, bottom, width, height), in parts of the figure's."""
+    axes = figure.add_axes(place)
     axes.set_title(fill(title, WIDEST_TITLE), fontsize=8, y=1)  # a place of its own is not looked for
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.6)
@@ -76,6 +77,17 @@ def scatter(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look]) -> No
     axes.vlines([p.x for p in found], *zip(*ends, strict=True), colors=colours, linewidth=1)
     for point in found:
         axes.plot(point.x, point.y, **looks[point.label].point)
+
+
+def side_by_side(found: Sequence[Point]) -> list[Point]:
+    """The points, those with as large an x moved apart on a log axis, so that none hides another."""
+    groups: dict[float, list[Point]] = defaultdict(list)
+    for point in found:
+        groups[point.x].append(point)
+    return [
+        point._replace(x=x * APART ** (i - (len(group) - 1) / 2)) for x, group in groups.items()
+        for i, point in enumerate(group)
+    ]  # fmt: skip
 
 
 def logarithmic(axes: Axes, values: Sequence[float], whole: float | None = None) -> None:

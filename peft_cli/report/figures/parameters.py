@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from peft_cli.report.compare import sign
-from peft_cli.report.figures.panels import BOTTOM, LINE, logarithmic, panels, scatter
+from peft_cli.report.figures.panels import BOTTOM, LINE, logarithmic, panels, scatter, side_by_side
 from peft_cli.report.figures.places import Place, Point, places, points
 from peft_cli.report.figures.style import GREY, titled
 from peft_cli.report.tables import Table
@@ -35,7 +35,8 @@ def caption(place: Place, metric: str) -> str:
     """What is seen."""
     return (
         f"{titled(metric)} against weights stored for a task (below: their share of the backbone's), {place.title}: "
-        f"{place.means} with 95 % t-intervals; Pareto front: what no method with as few weights is better than"
+        f"{place.means} with 95 % t-intervals; Pareto front: what no method with as few weights is better than; "
+        "methods with as many weights stand side by side"
     )
 
 
@@ -45,7 +46,7 @@ def fill(axes: Axes, place: Place, found: Sequence[Point], metric: str) -> None:
     for point in found:
         if not point.x:
             axes.axhline(point.y, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-    scatter(axes, trained, place.looks)
+    scatter(axes, side_by_side(trained), place.looks)
     front = pareto(trained, sign(metric))
     axes.step(
         [p.x for p in front], [p.y for p in front], where="post", color=GREY, linewidth=1, linestyle=":", zorder=0
