@@ -101,6 +101,8 @@ def add_files(parser: ArgumentParser) -> None:
     group.add_argument("--format", choices=formats(), default="markdown", help="of what is printed (default: markdown)")
     for name in formats():
         group.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"also write {module(name).TELLS}")
+    text = "write what a sweep found there as Markdown: scores by shots, comparison, costs, and figures/ beside it"
+    group.add_argument("--summary", type=Path, metavar="PATH", help=text)
     group.add_argument(
         "--out", type=Path, metavar="FOLDER", help="write --full there in every format, with its figures (PDF, PNG)"
     )
@@ -127,6 +129,10 @@ def report(options: Namespace) -> int:
     for reason in found.unreadable:
         print(f"peft-report: warning: left out: {reason}", file=sys.stderr)
     found = found._replace(runs=where(found.runs, options.where))
+    if options.summary:
+        from peft_cli.report.summary import write_summary  # not at the top: matplotlib
+
+        write_summary(options.summary, found, options.metric, options.baseline, options.resamples)
     shown = content(found, options)
     for name in formats():
         path = getattr(options, name)

@@ -16,6 +16,7 @@ from peft_cli.report.runs import Attempt, Found
 from peft_cli.report.tables import Row, Table, rows, tables
 
 NOT_RUN = "not run"
+N_COSTS = 3  # beside the scores: trained, stored, %; all others have their section
 RESAMPLES, MOST_ITEMS = 1000, 100_000  # predictions that are read for them where nothing is said, in 15 seconds or so
 
 
@@ -54,7 +55,7 @@ def compared(table: Table, metrics: Sequence[str]) -> list[str]:
 
 def scores(table: Table, made: Sequence[Table], metrics: Sequence[str], attempts: Sequence[Attempt]) -> Section:
     """The table of scores, with what is significantly best in bold, and a row for what has no run."""
-    plain = section(table, made, metrics)
+    plain = section(table, made, metrics, N_COSTS)
     grid = plain.grids[0]
     found = rows(table.runs)
     lines = [list(line) for line in grid.rows]

@@ -29,14 +29,14 @@ def kinds() -> list[str]:
     return sorted(name for name in names if name not in HELPERS)
 
 
-def drawn(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[Section]:
-    """One section with all figures; a name that several would have gets a number."""
+def drawn(tables: Sequence[Table], metrics: Sequence[str], chosen: Sequence[str] = ()) -> Iterator[Section]:
+    """One section with the figures of the chosen kinds, or of all; a name that several would have gets a number."""
     figures, taken = [], {}
     there = [place.tables for place in places(tables)]
     n_runs = sum(len(table.runs) for table in tables)
     n = MOST_PLACES if n_runs <= MANY else FEW_PLACES
     tables = [table for group in there[:n] for table in group]
-    for kind in kinds():
+    for kind in chosen or kinds():
         for name, caption, picture in import_module(f"peft_cli.report.figures.{kind}").draw(tables, metrics):
             plain = f"{kind}-{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')}"
             taken[plain] = taken.get(plain, 0) + 1
