@@ -47,7 +47,10 @@ EXACT = (
     Measure("GFLOP/step", scaled("flops_per_step", 1e-9), short),
     Measure("saved MiB", scaled("saved_for_backward_bytes", 2**-20), short),
 )
-SHARING = "one batch: whether queries of several tasks, each with a method of its own, can share one"
+SHARING = (
+    "tensors: how many are stored for a task; one batch: whether queries of several tasks, each with a method of its "
+    "own, can share one"
+)
 STEP = Measure("step ms", scaled("step_seconds.median", 1e3), short)
 MEASURED = (
     STEP,

@@ -40,7 +40,8 @@ def drawn(tables: Sequence[Table], metrics: Sequence[str], chosen: Sequence[str]
         for name, caption, picture in import_module(f"peft_cli.report.figures.{kind}").draw(tables, metrics):
             plain = f"{kind}-{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')}"
             taken[plain] = taken.get(plain, 0) + 1
-            figures.append(saved(plain if taken[plain] == 1 else f"{plain}-{taken[plain]}", caption, picture))
+            told = caption[0].upper() + caption[1:]
+            figures.append(saved(plain if taken[plain] == 1 else f"{plain}-{taken[plain]}", told, picture))
     notes = [f"of {len(there)} pairs of data and backbone the first {n} ({n_runs:,} runs); choose others by --where"]
     if figures:
         yield Section("Figures", notes=notes if len(there) > n else [], figures=figures)

@@ -20,6 +20,7 @@ ALONE = 1.6  # times as large is a panel that has no other beside it
 LEFT, RIGHT, TOP, BOTTOM = 0.5, 0.12, 0.3, 0.45  # around a panel
 LETTER, LINE = 0.068, 0.17  # of text, in inches
 APART = 1.25  # the factor between points that would hide each other
+WIDEST_SHARE = 0.58  # inches, of "0.0028%" and a gap
 NICE = (1, 2, 5, 10)  # steps between labels, times a power of ten
 LEGEND_MARK, WIDEST_LABEL, WIDEST_TITLE = 0.5, 30, 34  # inches; characters; characters
 
@@ -65,7 +66,7 @@ def panel(figure: Figure, place: tuple[float, float, float, float], title: str) 
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=NICE))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=NICE))
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=NICE))
     return axes
 
@@ -93,7 +94,7 @@ def side_by_side(found: Sequence[Point]) -> list[Point]:
 def logarithmic(axes: Axes, values: Sequence[float], whole: float | None = None) -> None:
     """A log axis with at most five labels, at powers of ten or, over less than two of them, at 1, 2, 5.
 
-    Where `whole` is told, the share that a value is of it stands below the value.
+    Where `whole` is told, the share that a value is of it stands below the value, if need be of fewer values.
     """
     low, high = min(values) / 1.6, max(values) * 1.6
     axes.set_xscale("log")
@@ -102,7 +103,9 @@ def logarithmic(axes: Axes, values: Sequence[float], whole: float | None = None)
     inside = [tick for tick in decades if low <= tick <= high]
     if len(inside) < 3:
         inside = [m * d for d in decades for m in (1, 2, 5) if low <= m * d <= high]
-    axes.set_xticks(inside[:: -(-len(inside) // 5)])
+    wide = axes.figure.get_figwidth() * axes.get_position().width
+    most = min(5, int(wide / WIDEST_SHARE)) if whole else 5
+    axes.set_xticks(inside[:: -(-len(inside) // most)])
     axes.xaxis.set_minor_locator(NullLocator())
     below = (lambda value: f"\n{100 * value / whole:.2g}%") if whole else (lambda value: "")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(value) + below(value)))
