@@ -89,8 +89,9 @@ def fitting(sections: Sequence[Section], room: int) -> Iterator[str]:
         heading, *shown = parts(section, i)
         text = "\n".join(shown)
         size = len(text.encode())
-        yield f"{heading}\n{text if size <= room else WITHOUT}"
-        room -= size if size <= room else 0
+        fits = size <= room or bool(section.figures)  # theirs was set aside
+        yield f"{heading}\n{text if fits else WITHOUT}"
+        room -= size if fits else 0
 
 
 def parts(section: Section, i: int) -> Iterator[str]:
