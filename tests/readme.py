@@ -5,7 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 README, MADE = ROOT / "README.md", ROOT / "experiments" / "mini_50.md"
 COLUMNS = {"method": "method", "bleu": "BLEU", "rougeL": "ROUGE-L", "trained": "weights trained", "stored": "stored",
-           "%": "%", "step ms": "step, ms", "memory MiB": "memory, MiB"}  # fmt: skip
+           "%": "%"}  # fmt: skip
 
 
 def updated(readme: str, made: str) -> str:
