@@ -1,5 +1,6 @@
 """Tiny backbones of every family with random weights, and a tokenizer of their own."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ from peft_cli.backbone import Backbone
 from peft_cli.backbone.forms import Hypotheses
 from peft_cli.backbone.places import IMPLEMENTATION
 from peft_cli.data import Example, Hypothesis
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start: their models are too small for more
+torch.set_num_threads(1)
 
 SHARED = Path(__file__).parents[2] / "shared"  # published files that some tests need
 
