@@ -37,7 +37,8 @@ WARM_UP = 5  # steps that are not timed
 TOLERANCE = 1e-5  # of tensors and losses, in fp32
 RECIPE = partial(
     Recipe, cache_gb=0.0, checkpointing=False, compile=False, cuda_graphs=False, batch_size=8, accumulation=1,
-    schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0, loss="token_mean", dropout=False, validate_every=None, select="loss", patience=None, checkpoint_seconds=1e9,
+    schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0, loss="token_mean", dropout=False,
+    validate_every=None, select="loss", patience=None, checkpoint_seconds=1e9,
 )  # fmt: skip
 
 

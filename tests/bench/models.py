@@ -48,7 +48,7 @@ NARROW = {
     | {"d_model": 32},
     "t5": {"d_model": 32, "d_kv": 16, "d_ff": 32, "num_layers": 3, "num_heads": 2},
 }  # of --tiny
-NARROW_VOCABULARY = 8192  # words that the tokenizers of the embedded models have
+NARROW_VOCABULARY = 4096  # words that the tokenizers of the embedded models have
 LOWEST_ID = 10  # of random tokens: those below may mean something
 
 

@@ -28,7 +28,7 @@ def main(task_path: str, result_path: str) -> None:
         task_type=TaskType.CAUSAL_LM, num_virtual_tokens=task["length"], prompt_tuning_init=PromptTuningInit.TEXT,
         prompt_tuning_init_text=task["text"], tokenizer_name_or_path=task["model"],
     )  # fmt: skip
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(task["model"]), settings)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(task["model"], dtype=torch.float32), settings)
     splits = {name: [encoded(tokenizer, example) for example in task[name]] for name in ("train", "validation")}
     arguments = TrainingArguments(
         output_dir=str(Path(result_path).parent / "trainer"), max_steps=task["steps"], learning_rate=task["lr"],
