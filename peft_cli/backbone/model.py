@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from peft_cli.backbone.beams import read_once
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.frozen import Frozen
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
@@ -163,8 +164,11 @@ class Backbone:
     def generate(self, inputs: dict[str, Tensor], **options: Any) -> Any:
         """What transformers' `generate` gives with `options`: the ids written, [B, T], without those that were read."""
         inputs = self.led(inputs)
-        if "input_ids" in inputs and self.family.is_decoder_only:
-            inputs = self.embed(inputs)  # from vectors, a decoder returns what it wrote alone
+        if self.family.is_decoder_only:
+            inputs = (
+                self.embed(inputs) if "input_ids" in inputs else inputs
+            )  # a decoder then returns what it wrote alone
+            inputs = inputs | read_once(self.model, inputs, options)
         return self.model.generate(**inputs, do_sample=False, **options)
 
     # the four places
