@@ -18,6 +18,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from peft_cli.backbone.beams import read_once
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.frozen import Frozen
+from peft_cli.backbone.kernels import join
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
 from peft_cli.backbone.prompts import prompted
 from peft_cli.backbone.shares import OwnHead, Shares
@@ -46,6 +47,7 @@ class Backbone:
         rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
         self.shares, self.own_head = Shares(self), None
+        join(model)
         self.begin(Encoder(tokenizer, self.family, separator, max_source_tokens, max_target_tokens, labels, is_number))
         if self.family.is_decoder_only:
             model.register_forward_pre_hook(self.shifted, with_kwargs=True)

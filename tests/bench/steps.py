@@ -185,15 +185,16 @@ def row_9(settings: Settings) -> list[Line]:
         "PT": ("method=pt", "method.length=100", "method.init=random"),
         "DePT": (*DEPT, "method.length=60"),
     }
-    batch = rows(4, 256, 16, backbone("t5-base", settings))
+    batch = rows(4, 256, 4, backbone("t5-base", settings))  # a class's text is short
     made = {name: ours(backbone("t5-base", settings), batch, *keys) for name, keys in choices.items()}
     where = "DePT (ours; m = 60, r = 30, s = 256) against prompt tuning (theirs; l = 100), T5-base, B = 4"
     line = Line(9, where, at_most=0.88, ratio="ours / theirs")
     line.note = "two methods: nothing to be equal"
-    bytes_line = Line(9, f"bytes saved for backward: {where}", at_most=0.85)
     theirs, own = made["PT"].step, made["DePT"].step
     timed = compare(theirs, {"DePT": own}, {"DePT": line}, 4, settings, tolerance=None)
-    return [*timed, saved(bytes_line, theirs, own)]
+    kept = saved(Line(9, f"bytes saved for backward: {where}", at_most=0.85), theirs, own)
+    kept.note += "; no attention scores are kept by either, so bytes go with the sequence, 316 for 356 (0.888)"
+    return [*timed, kept]
 
 
 def bf16(settings: Settings) -> list[Line]:
