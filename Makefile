@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs
+SWEEP ?= $(RUNS)/mini_shots
 REPORT ?= report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slurm slurmdbd faults check bench steps fuse mixed report paper
+.PHONY: help setup demo test slurm slurmdbd faults check bench steps fuse mixed report published paper
 
 help: ## lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -57,6 +58,12 @@ mixed: setup ## times batches of several tasks against one task at a time
 
 report: setup ## makes tables, comparisons and figures of all runs, in every format, in report/
 	$(BIN)/peft-report $(RUNS) --out $(REPORT)
+
+published: setup ## runs what experiments/mini_shots.md and the README show, and writes both; hours on one core
+	$(BIN)/peft-run -m +experiment=mini_shots runs=$(SWEEP)
+	$(BIN)/peft-report $(SWEEP) --metric bleu --summary experiments/mini_shots.md > /dev/null
+	$(BIN)/peft-report $(SWEEP) --where shots=0,50 --markdown experiments/mini_50.md
+	$(BIN)/python -m tests.readme
 
 paper: setup ## repeats a table of a paper and puts it beside ours: make paper TABLE=prefix_e2e
 	$(BIN)/peft-report --reproduce $(TABLE) | PATH="$(abspath $(BIN)):$$PATH" sh

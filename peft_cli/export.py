@@ -102,13 +102,19 @@ def build(config: Mapping, beside: Backbone | None = None) -> Method:
     data = targets["data"](**sections["data"])
     asked = {"labels": data.labels, "is_number": data.scale is not None}
     options = sections["backbone"] | asked
-    backbone = reading(beside, options) if beside else targets["backbone"](**options)
+    said = {"hypothesis": data.hypothesis, "method_form": targets["method"].form}
+    backbone = reading(beside, options, said) if beside else targets["backbone"](**options, **said)
     return Method(backbone, lr=1.0) if config.get("shots") == 0 else targets["method"](backbone, **sections["method"])
 
 
-def reading(backbone: Backbone, section: Mapping) -> Backbone:
+def reading(backbone: Backbone, section: Mapping, said: Mapping) -> Backbone:
     """Another backbone of the same weights, which reads examples as a section of a configuration says."""
+    from peft_cli.backbone.forms import Hypotheses
     from peft_cli.backbone.text import Encoder
 
+    form = section.get("form") or said["method_form"]
+    asked = None if form == "classes" else Hypotheses(form, said["hypothesis"], backbone.tokenizer)
     keys = ("separator", "max_source_tokens", "max_target_tokens", "labels", "is_number")
-    return backbone.beside(Encoder(backbone.tokenizer, backbone.family, **{key: section[key] for key in keys}))
+    return backbone.beside(
+        Encoder(backbone.tokenizer, backbone.family, **{key: section[key] for key in keys}, hypotheses=asked)
+    )

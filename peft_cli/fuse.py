@@ -110,6 +110,8 @@ class Seat(Alone):
         """Raises Apart if `method` trains weights of the backbone, or a head: that starts from noise of a run alone."""
         if len(method.adopted):
             raise Apart(f"{type(method).__name__} trains weights of the backbone itself, or its head")
+        if method.form != "classes":
+            raise Apart(f"{type(method).__name__} asks with hypotheses or at a mask, and may add to the loss")
 
     def compute(self, function: Callable, backbone: Backbone, method: Method, rows: Sequence[Encoded], *more: Any):
         """What `function` gives for this run's part, from a pass that it shares with all that ask for the same."""

@@ -33,6 +33,11 @@ class Graphs:
                 f"train.cuda_graphs=true is for a GPU, and the backbone is on {backbone.model.device}; "
                 "take train.cuda_graphs=false"
             )
+        if backbone.form != "classes":
+            raise ValueError(
+                f"train.cuda_graphs=true cannot capture a step with backbone.form={backbone.form}; take "
+                "train.cuda_graphs=false"
+            )
         self.parameters = list(method.parameters())
         self.step = Step(backbone, method, summed)
         self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()

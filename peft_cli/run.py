@@ -120,7 +120,9 @@ def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, li
     data = few_shot(whole, **{key: config[key] for key in DRAWING})
     check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
+    kind = resolve(config["method"]["_target_"]) if config["shots"] != 0 else Method
     told = {"labels": data.labels, "is_number": data.scale is not None}
+    told |= {"hypothesis": data.hypothesis, "method_form": kind.form}
     loaded = place.once("backbone", lambda: build(config["backbone"], **told))
     fingerprint = place.once("fingerprint", loaded.fingerprint)
     backbone = place.backbone(loaded)
@@ -196,6 +198,7 @@ def describe(data: Data) -> dict:
         "train_ids": [example.id for example in data.train],
         "validation_ids": [example.id for example in data.validation],
         "n_test": len(data.test),
+        "labels": list(data.labels),
         **data.notes,
         "sha256": {split: fingerprint(getattr(data, split)) for split in ("train", "validation", "test")},
     }
@@ -261,13 +264,15 @@ def set_seed(seed: NonNegativeInt) -> None:
 
 
 def with_sources(config: dict) -> dict:
-    """`config` with the run folders that a pattern in init_from stands for: which they are is part of what a run is."""
-    if config["init_from"] is None:
+    """`config` with the run folders that patterns in it stand for: which they are is part of what a run is."""
+    backbone = config["backbone"]
+    if config["init_from"] is None and "*" not in backbone["name"]:
         return config  # what follows imports torch
-    from peft_cli.transfer import found
+    from peft_cli.transfer import found, the_one
 
     check({"init_from": config["init_from"]}, found, "")
-    return config | {"init_from": found(config["init_from"])}
+    named = backbone | {"name": the_one(backbone["name"], "backbone.name")}
+    return config | {"init_from": found(config["init_from"]), "backbone": named}
 
 
 def build(section: dict, **given: Any) -> Any:

@@ -115,8 +115,10 @@ def parts(rows: Sequence[Encoded], n: int) -> list[Sequence[Encoded]]:
 
 
 def summed_loss(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
-    """The loss of `rows`, summed over all target tokens, classes or numbers."""
-    return summed(*backbone.forward(method.inputs(backbone.batch(rows))))
+    """The loss of `rows`, summed over all target tokens, classes or numbers; in training with what the method adds."""
+    batch = backbone.batch(rows)
+    loss = summed(*backbone.forward(method.inputs(batch)))
+    return loss + method.extra_loss(batch) if method.training else loss
 
 
 def summed(logits: Tensor, targets: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from peft_cli.method import Method, told
 from peft_cli.results import CANNOT_CHANGE_A_RESULT, SEEDS, without
 
 
-def found(init_from: str | list[str] | None) -> str | list[str] | None:
+def found(init_from: str | list[str] | None, key: str = "init_from") -> str | list[str] | None:
     """The run folders that `init_from` names; a pattern with * or ? stands for all finished runs that it matches.
 
     Raises ValueError where nothing matches, or where what matches differs in more than its seeds.
@@ -29,15 +29,23 @@ def found(init_from: str | list[str] | None) -> str | list[str] | None:
     anchor = Path(init_from).anchor
     paths = sorted(Path(anchor or ".").glob(f"{init_from.removeprefix(anchor)}/result.json"))
     if not paths:
-        raise ValueError(f"init_from={init_from} matches no folder of a finished run; run its source first")
+        raise ValueError(f"{key}={init_from} matches no folder of a finished run; run its source first")
     differing = more_than_seeds([json.loads(path.read_text(encoding="utf-8"))["config"] for path in paths])
     if differing:
         raise ValueError(
-            f"init_from={init_from} matches {len(paths)} runs that differ in {', '.join(differing)}; "
+            f"{key}={init_from} matches {len(paths)} runs that differ in {', '.join(differing)}; "
             "give a narrower pattern, or a list of folders"
         )
     folders = [str(path.parent) for path in paths]
     return folders[0] if len(folders) == 1 else folders
+
+
+def the_one(name: str, key: str) -> str:
+    """The run folder that a pattern stands for, or `name` as it is; raises ValueError where it stands for several."""
+    folders = found(name, key)
+    if not isinstance(folders, str):
+        raise ValueError(f"{key}={name} matches {len(folders)} runs, and has to be one; give a narrower pattern")
+    return folders
 
 
 def more_than_seeds(configs: Sequence[dict]) -> list[str]:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     BartConfig,
@@ -19,8 +20,9 @@ from transformers import (
 )
 
 from peft_cli.backbone import Backbone
+from peft_cli.backbone.forms import Hypotheses
 from peft_cli.backbone.places import IMPLEMENTATION
-from peft_cli.data import Example
+from peft_cli.data import Example, Hypothesis
 
 SHARED = Path(__file__).parents[2] / "shared"  # published files that some tests need
 
@@ -36,7 +38,7 @@ def pytest_runtest_makereport(item, call):
 
 WORDS = [
     "name", ":", "Blue", "Spice", "Alimentum", "|", "area", "riverside", "price", "cheap", "The", "is", "in", "a",
-    "great", "of", "place", "with", "food", "and", "good", "bad",
+    "great", "of", "place", "with", "food", "and", "good", "bad", "<mask>",
 ]  # fmt: skip
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 D_MODEL, LAYERS, HEADS, POSITIONS, V = 16, 2, 2, 192, 32
@@ -67,6 +69,8 @@ EXAMPLES = [
 ]
 CLASSES = [Example("0", EXAMPLES[0].source, ("good",)), Example("1", EXAMPLES[1].source, ("bad",))]
 CLASSES.append(Example("2", EXAMPLES[2].source, ("good",)))
+HYPOTHESIS = Hypothesis("The place is {label} .", ("great", "cheap"))
+NLI = ("contradiction", "neutral", "entailment")
 
 
 def make_tokenizer(family: str) -> PreTrainedTokenizerFast:
@@ -79,7 +83,7 @@ def make_tokenizer(family: str) -> PreTrainedTokenizerFast:
     around = {"bart": "<s> $A </s>", "roberta": "<s> $A </s>", "t5": "$A </s>", "llama": "<s> $A"}.get(family)
     if around:
         tokenizer.post_processor = TemplateProcessing(single=around, special_tokens=[("<s>", 0), ("</s>", 2)])
-    pad = {} if family in ("gpt2", "llama") else {"pad_token": "<pad>"}
+    pad = {} if family in ("gpt2", "llama") else {"pad_token": "<pad>", "mask_token": "<mask>"}
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",
@@ -90,21 +94,40 @@ def make_tokenizer(family: str) -> PreTrainedTokenizerFast:
     )
 
 
-def make_backbone(family: str, seed: int = 0, max_target_tokens: int = 12, **options) -> Backbone:
-    """A backbone of `family` with 2 layers of width 16 and random weights; its weights are large enough to matter."""
-    auto, config = CONFIGS[family]
-    torch.manual_seed(seed)
-    model = auto.from_config(config(), attn_implementation=IMPLEMENTATION)
+def noisy(model):
+    """`model` with large random weights."""
     with torch.no_grad():
         for p in model.parameters():
             if p.ndim > 1:
                 p.normal_(std=0.3)
+    return model
+
+
+def make_backbone(
+    family: str, seed: int = 0, max_target_tokens: int = 12, form: str = "classes", hypothesis: Hypothesis = HYPOTHESIS,
+    nli: tuple[str, ...] = NLI, labels: tuple[str, ...] = ("good", "bad"), **options,
+) -> Backbone:  # fmt: skip
+    """A backbone of `family` with 2 layers of width 16 and random weights; its weights are large enough to matter.
+
+    An encoder that is asked by another form than classes has an NLI head or a words' head, and `hypothesis`.
+    """
+    auto, config = CONFIGS[family]
+    torch.manual_seed(seed)
+    config, form = config(), form if family == "roberta" else "classes"
+    if form == "entailment":
+        config.id2label = dict(enumerate(nli))
+    model = noisy(
+        (AutoModelForMaskedLM if form == "mask" else auto).from_config(config, attn_implementation=IMPLEMENTATION)
+    )
+    tokenizer = make_tokenizer(family)
+    if form != "classes":
+        options["hypotheses"] = Hypotheses(form, hypothesis, tokenizer)
+        options["read_words_head"] = lambda: noisy(AutoModelForMaskedLM.from_config(config)).lm_head
     separator = "</s>" if family == "gpt2" else "|" if family == "llama" else None
-    labels = ("good", "bad") if family == "roberta" else ()
     return Backbone(
         model,
-        make_tokenizer(family),
-        labels,
+        tokenizer,
+        labels if family == "roberta" else (),
         separator,
         max_source_tokens=24,
         max_target_tokens=max_target_tokens,

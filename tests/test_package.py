@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from tests.conftest import examples_for, make_backbone
+from tests.readme import MADE, README, updated
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,13 +108,13 @@ def test_the_readmes_method_works_as_it_stands(family):
 
 
 def test_the_readmes_table_is_the_sweeps():
-    made = (ROOT / "experiments" / "mini_50.md").read_text(encoding="utf-8")
-    lines = [line for line in made.splitlines() if line.startswith("|")]
-    rows = {cells[0]: cells for cells in map(cells_of, lines[2:])}
-    shown = [cells_of(line) for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()]
-    table = {cells[0]: cells for cells in shown if len(cells) == 8 and cells[0] in rows}
-    assert set(table) == set(rows) and all(set(cells) <= set(rows[name]) for name, cells in table.items())
+    """`make published` writes both."""
+    readme = README.read_text(encoding="utf-8")
+    assert updated(readme, MADE.read_text(encoding="utf-8")) == readme
 
 
-def cells_of(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+def test_the_readmes_pictures_are_the_sweeps():
+    told = (ROOT / "experiments" / "mini_shots.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^]]*\]\(experiments/(figures/[^)]+)\)", README.read_text(encoding="utf-8"))
+    assert len(pictures) == 3 and all(f"({picture})" in told for picture in pictures)
+    assert all((ROOT / "experiments" / picture).stat().st_size < 80_000 for picture in pictures)

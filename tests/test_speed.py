@@ -14,7 +14,7 @@ from peft_cli.method.pt import PT
 from peft_cli.speed import slow_down, speed_up
 from peft_cli.train import backward, train
 from tests.conftest import examples_for, make_backbone
-from tests.method.test_contract import PAIRS, make_method, stir
+from tests.method.test_contract import PAIRS, form_of, make_method, stir
 from tests.test_train import RECIPE
 
 RECIPE = replace(RECIPE, batch_size=3)
@@ -23,7 +23,7 @@ pairs = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0].stem}
 
 def made(pair):
     path, family = pair
-    backbone = make_backbone(family)
+    backbone = make_backbone(family, form=form_of(path))
     method = make_method(path, backbone)
     stir(method)
     return backbone, method, backbone.encode(examples_for(backbone))

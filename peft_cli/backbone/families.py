@@ -36,7 +36,8 @@ class Family:
     separator: str | None = None  # between source and target of a decoder; a token's name or text
     starts_with_bos: bool = False  # a decoder that expects its first token
     prompt_at: int = 0  # tokens that stay in front of a prompt
-    head: str | None = None  # pattern of the parameters of a new classification head
+    head: str | None = None  # pattern of the parameters of a classification head
+    words_head: str | None = None  # the head that predicts a word at each place, of a model that does not write text
     positions: str | None = None  # the configuration's key of the largest number of positions; None: no limit
     positions_unused: int = 0  # rows of the position table that no token can have
     generates: bool = True  # whether it writes text
@@ -130,6 +131,7 @@ FAMILIES = {
         blocks={"encoder": r".*\.layer\.\d+"},
         prompt_at=1,  # the head reads <s>, which stays first
         head=r"classifier\..*",
+        words_head="lm_head",
         positions="max_position_embeddings",
         positions_unused=2,  # 514 rows, and positions start at 2
         generates=False,

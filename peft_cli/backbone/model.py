@@ -17,6 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from peft_cli.backbone.beams import read_once
 from peft_cli.backbone.families import FAMILIES
+from peft_cli.backbone.forms import Hypotheses, entailing
 from peft_cli.backbone.frozen import Frozen
 from peft_cli.backbone.kernels import join
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
@@ -39,6 +40,8 @@ class Backbone:
         max_source_tokens: int = 512,
         max_target_tokens: int = 128,
         is_number: bool = False,
+        hypotheses: Hypotheses | None = None,
+        read_words_head: Callable[[], nn.Module] | None = None,
     ):
         self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
         self.family = FAMILIES[model.config.model_type]
@@ -48,7 +51,10 @@ class Backbone:
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
         self.shares, self.own_head = Shares(self), None
         join(model)
-        self.begin(Encoder(tokenizer, self.family, separator, max_source_tokens, max_target_tokens, labels, is_number))
+        self.read_words_head = read_words_head  # from the checkpoint, whose other heads the model has not
+        limits = max_source_tokens, max_target_tokens
+        self.begin(Encoder(tokenizer, self.family, separator, *limits, labels, is_number, hypotheses))
+        self.has_new_head = self.form == "classes" or (self.form == "entailment" and entailing(model.config) is None)
         if self.family.is_decoder_only:
             model.register_forward_pre_hook(self.shifted, with_kwargs=True)
         modules = [attention.module for kind in self.attentions().values() for attention in kind]
@@ -61,7 +67,7 @@ class Backbone:
 
     def begin(self, encoder: Encoder) -> None:
         """The state of a backbone that no method acts on."""
-        self.encoder, self.encoder_at_first = encoder, copy.copy(encoder)
+        self.encoder, self.encoder_at_first = encoder, encoder.another()
         self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
         self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
         self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
@@ -75,12 +81,15 @@ class Backbone:
     def beside(self, encoder: Encoder | None = None) -> Backbone:
         """Another backbone of the same weights: what a method does to it happens to its own rows of a batch alone.
 
-        It reads examples by an `encoder` of its own, by default as this one did at first. Where this one has a new
-        head, it gets another, which starts from noise.
+        It reads examples by an `encoder` of its own, by default as this one did at first. One that is asked for classes
+        by a head gets a head of its own, which starts from noise; what is asked for entailment answers by the model's.
         """
-        other, own = copy.copy(self), encoder or copy.copy(self.encoder_at_first)
+        other, own = copy.copy(self), encoder or self.encoder_at_first.another()
         other.begin(own)
-        if head := self.head():
+        if other.form == "entailment" != self.form:
+            raise ValueError("the model has no NLI head for backbone.form=entailment; begin with a task that asks so")
+        other.has_new_head = other.form == "classes"
+        if other.has_new_head and (head := self.classifier()):
             n_outputs = 1 if own.is_number else len(own.labels)
             other.own_head = OwnHead(self.model, head[0][0].partition(".")[0], n_outputs)
             other.own_head.answer_for(other, self.shares)
@@ -110,7 +119,8 @@ class Backbone:
 
     def plain_batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
         """The same without what is kept."""
-        tensors = collate(rows, self.family, self.pad, training)
+        asked = self.encoder.hypotheses
+        tensors = asked.collate(rows, self.pad, training) if asked else collate(rows, self.family, self.pad, training)
         return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
 
     def forward(self, inputs: dict[str, Tensor], most: int | None = None) -> tuple[Tensor, Tensor]:
@@ -122,7 +132,7 @@ class Backbone:
         frozen = inputs.pop("frozen", None)
         with self.frozen.serving(frozen, inputs) if frozen else nullcontext():
             if not self.family.generates:
-                return self.answers(self.model(**inputs).logits), targets
+                return self.judge(inputs), targets
             places = places_of(targets, most)
             return logits_at(self.model, inputs, places), targets.flatten()[places]
 
@@ -137,6 +147,11 @@ class Backbone:
             inputs["decoder_input_ids"] = self.model.prepare_decoder_input_ids_from_labels(labels=targets)
         return inputs, targets
 
+    def judge(self, inputs: dict[str, Tensor]) -> Tensor:
+        """What a backbone that does not write text says: [B, classes], or [B, 1] of a number."""
+        asked = self.encoder.hypotheses
+        return asked.logits(self, inputs) if asked else self.answers(self.model(**inputs).logits)
+
     def predict(self, inputs: dict[str, Tensor], **options: Any) -> list[str]:
         """The text that the model writes for each row of `inputs`, or what its head says: a class or a number.
 
@@ -145,11 +160,12 @@ class Backbone:
         if self.family.generates:
             return self.text(self.generate(inputs, **options))
         with torch.no_grad():
-            return self.says(self.answers(self.model(**self.led(inputs)).logits))
+            return self.says(self.judge(self.led(inputs)))
 
     def answers(self, logits: Tensor) -> Tensor:
         """[B, classes] of what the head gives, beside which heads of others may have more classes."""
-        return logits[:, : self.config.num_labels if self.own_head is None else self.own_head.n_outputs]
+        own = logits[:, : self.config.num_labels if self.own_head is None else self.own_head.n_outputs]
+        return self.encoder.hypotheses.scores(own, self.config) if self.form == "entailment" else own
 
     def text(self, ids: Tensor) -> list[str]:
         """What written `ids` [B, T] say."""
@@ -293,8 +309,17 @@ class Backbone:
         weight = self.model.get_output_embeddings().weight
         return next((name, p) for name, p in self.named_parameters() if p is weight)
 
+    @property
+    def form(self) -> str:
+        """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.forms` tells."""
+        return self.encoder.hypotheses.form if self.encoder.hypotheses else "classes"
+
     def head(self) -> list[tuple[str, nn.Parameter]]:
-        """The weights of a classification head, which no pretraining has seen; none where the model writes text."""
+        """The weights of a head that no pretraining has seen; none where the model writes text, or has learnt its."""
+        return self.classifier() if self.has_new_head else []
+
+    def classifier(self) -> list[tuple[str, nn.Parameter]]:
+        """The weights of a classification head, new or not."""
         pattern = self.family.head
         return [(name, p) for name, p in self.named_parameters() if pattern and re.fullmatch(pattern, name)]
 

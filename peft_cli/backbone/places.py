@@ -188,6 +188,8 @@ def attend(
 
 def runs(shares: Shares, known: Mapping[Hashable, Acts], n_rows: int) -> list[tuple[Acts, int]]:
     """How many rows are acted on alike, and how: those of each owner, and neighbours that do nothing as one."""
+    if len(shares.owners) == 1:
+        return [(known.get(shares.owners[0], IDLE), n_rows)]
     owned = [(known.get(owner, IDLE), n) for owner, n in zip(shares.owners, shares.sizes(n_rows), strict=True)]
     alike = groupby(owned, lambda part: IDLE if part[0].are_idle else part[0])
     return [(acts, sum(n for _, n in parts)) for acts, parts in alike]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,10 +16,13 @@ from peft_cli.backbone.families import Family
 from peft_cli.backbone.targets import IGNORE
 from peft_cli.data import Example
 
+if TYPE_CHECKING:
+    from peft_cli.backbone.forms import Hypotheses
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example as ids. A decoder's `source` ends with the separator.
+    """One example as ids. A decoder's `source` ends with the separator, and one that has hypotheses before them.
 
     For a backbone with a head `target` is the number of a class, or the number itself that is to be predicted.
     """
@@ -40,16 +45,24 @@ class Encoder:
         max_target_tokens: int,
         labels: Sequence[str] = (),
         is_number: bool = False,
+        hypotheses: Hypotheses | None = None,
     ):
         if separator is not None and not family.is_decoder_only:
             raise ValueError(f"backbone.separator={separator!r} is for decoders; an encoder reads its source alone")
         self.tokenizer, self.family, self.labels, self.is_number = tokenizer, family, tuple(labels), is_number
         self.max_source_tokens, self.max_target_tokens = max_source_tokens, max_target_tokens
+        self.hypotheses = hypotheses
         self.known: dict[tuple[Example, int], Encoded] = {}  # what was tokenised, by the limit that it was cut to
         self.start, self.end = [], []
         if family.is_decoder_only:
             self.start = [tokenizer.bos_token_id] if family.starts_with_bos else []
             self.end = self.ids(family.separator if separator is None else separator)
+
+    def another(self) -> Encoder:
+        """One that does the same, until a method changes what it does."""
+        other = copy.copy(self)
+        other.hypotheses = copy.copy(self.hypotheses)
+        return other
 
     def ids(self, text: str) -> list[int]:
         """The ids of `text`, with nothing added."""
@@ -57,7 +70,7 @@ class Encoder:
 
     def __call__(self, example: Example) -> Encoded:
         """The ids of one example, tokenised when it is first asked for; the target is its first reference."""
-        key = (example, self.max_source_tokens)
+        key = (example, self.max_source_tokens - (self.hypotheses.length if self.hypotheses else 0))
         if key not in self.known:
             source, is_cut = self.source(example.source)
             target, is_target_cut = self.target(example.references[0])
@@ -76,6 +89,8 @@ class Encoder:
     def source(self, text: str) -> tuple[list[int], bool]:
         """The ids of a source, and whether its end was cut off to keep to `max_source_tokens`."""
         ids = self.ids(text)
+        if self.hypotheses:
+            return self.hypotheses.source(ids, self.max_source_tokens)
         if self.family.is_decoder_only:
             kept = ids[: self.max_source_tokens - len(self.start) - len(self.end)]
             return [*self.start, *kept, *self.end], len(kept) < len(ids)

@@ -26,6 +26,14 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Hypothesis:
+    """What can be said of an example by its class: It was great, or It was terrible."""
+
+    text: str  # with {label} where the words of a class stand
+    words: tuple[str, ...]  # of each class, in the order of the labels
+
+
+@dataclass(frozen=True)
 class Data:
     """The three splits of a data set, and the metrics that judge it; the first metric is the one that selects.
 
@@ -38,6 +46,7 @@ class Data:
     metrics: tuple[str, ...]
     labels: tuple[str, ...] = ()  # the text of each class; empty where the target is none
     scale: tuple[float, float] | None = None  # least and most, where the target is a number
+    hypothesis: Hypothesis | None = None  # what is said of a class; None where nobody wrote it down
     protocol: str = "plain"  # how texts are prepared for scoring
     draws: Mapping[tuple[int, int], tuple[Sequence[Example], Sequence[Example]]] = field(default_factory=dict)
     # published draws: (shots, data_seed) -> training and validation examples

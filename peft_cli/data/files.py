@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Formatter
 
 from peft_cli.check import resolve
-from peft_cli.data import Data, Example
+from peft_cli.data import Data, Example, Hypothesis
 from peft_cli.data.reading.origin import SPLITS, check_counts, find, from_hub, locate, notes, told
 from peft_cli.data.reading.rows import SUFFIXES, Row, read, suffix
 from peft_cli.data.reading.splits import Split, split_up
@@ -126,6 +126,8 @@ def load(
     labels: list[str] | None,
     classes: list[str] | None,
     scale: list[float] | None,
+    hypothesis: str | None,
+    words: list[str] | None,
     split: Split,
     metrics: list[str],
     protocol: str,
@@ -159,6 +161,7 @@ def load(
         metrics=tuple(metrics),
         labels=tuple(labels or ()),
         scale=tuple(scale) if scale else None,
+        hypothesis=said(hypothesis, words, labels),
         protocol=protocol,
         notes=notes(origin, rows) | reading.told(),
     )
@@ -226,6 +229,18 @@ def check_texts(source: str, labels: Sequence[str] | None, classes: Sequence[str
         ) from None
     if classes and len(classes) != len(labels or ()):
         raise ValueError(f"data.labels has {len(labels or ())} texts for the {len(classes)} data.classes")
+
+
+def said(hypothesis: str | None, words: Sequence[str] | None, labels: Sequence[str] | None) -> Hypothesis | None:
+    """What is said of a class; raises ValueError unless it has a place for a label, and each class has its words."""
+    if hypothesis is None:
+        return None
+    if hypothesis.count("{label}") != 1:
+        raise ValueError(f"data.hypothesis={hypothesis!r} has to have one {{label}} in it, as in 'It was {{label}}.'")
+    words = words or labels or []
+    if len(words) != len(labels or ()):
+        raise ValueError(f"data.words has {len(words)} words for the {len(labels or ())} data.labels")
+    return Hypothesis(hypothesis, tuple(words))
 
 
 def check_suffixes(files: Mapping[str, str], has_labels: bool) -> None:

@@ -19,9 +19,15 @@ class Method(nn.Module):
     """
 
     starts_neutral = True  # whether the backbone's logits are unchanged at step 0
+    form = "classes"  # how an encoder is asked for a class: classes | entailment | mask
 
     def __init__(self, backbone: Backbone, lr: PositiveFloat):
         super().__init__()
+        if self.form not in ("classes", backbone.form):
+            raise ValueError(
+                f"{type(self).__name__} needs an encoder with backbone.form={self.form}, and "
+                f"{backbone.config.model_type} has backbone.form={backbone.form} here"
+            )
         self.backbone, self.lr = backbone, lr
         self.adopted = nn.ParameterDict()
         self.adopt(backbone.head())  # a head that no pretraining has seen always trains
@@ -35,14 +41,19 @@ class Method(nn.Module):
     def shares_batches(self) -> bool:
         """Whether its examples can stand in one batch with those of other methods: no weight of the backbone changes.
 
-        A classification head is no weight that others read: each backbone that is `beside` another has its own.
+        A classification head is no weight that others read: each backbone that is `beside` another has its own. What
+        is asked for at a mask is answered by a head of words, and apart.
         """
         heads = {id(p) for _, p in self.backbone.head()}
-        return all(id(p) in heads for p in self.adopted.values())
+        return self.backbone.form != "mask" and all(id(p) in heads for p in self.adopted.values())
 
     def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the backbone reads in place of `batch`; asked once per batch, in training and in generation."""
         return batch
+
+    def extra_loss(self, batch: dict[str, Tensor]) -> Tensor | float:
+        """What is added to the loss of a batch in training, summed over its rows as the loss is."""
+        return 0.0
 
     def param_groups(self) -> list[dict]:
         """The optimizer's groups of parameters, each with its own learning rate."""

@@ -87,8 +87,8 @@ def add_full(parser: ArgumentParser) -> None:
         group.add_argument(flag, action="store_true", help=text)
     text = "what each method is compared with, on the same draws and seeds (default: pt)"
     group.add_argument("--baseline", default="pt", metavar="METHOD", help=text)
-    text = "resamples of the test examples for the second opinion; 0 leaves it out (default: 1000)"
-    group.add_argument("--resamples", type=int, default=1000, metavar="N", help=text)
+    text = "resamples of the test examples for the second opinion (default: 1000, or 0, none, over very many examples)"
+    group.add_argument("--resamples", type=int, metavar="N", help=text)
     text = "tables of papers, every number beside ours, with commas; all shows all"
     group.add_argument("--paper", type=listed, default=[], metavar="NAME", help=text)
     text = "print the commands that repeat a paper's table, with commas"
@@ -101,6 +101,8 @@ def add_files(parser: ArgumentParser) -> None:
     group.add_argument("--format", choices=formats(), default="markdown", help="of what is printed (default: markdown)")
     for name in formats():
         group.add_argument(f"--{name}", type=Path, metavar="PATH", help=f"also write {module(name).TELLS}")
+    text = "write what a sweep found there as Markdown: scores by shots, comparison, costs, and figures/ beside it"
+    group.add_argument("--summary", type=Path, metavar="PATH", help=text)
     group.add_argument(
         "--out", type=Path, metavar="FOLDER", help="write --full there in every format, with its figures (PDF, PNG)"
     )
@@ -127,6 +129,10 @@ def report(options: Namespace) -> int:
     for reason in found.unreadable:
         print(f"peft-report: warning: left out: {reason}", file=sys.stderr)
     found = found._replace(runs=where(found.runs, options.where))
+    if options.summary:
+        from peft_cli.report.summary import write_summary  # not at the top: matplotlib
+
+        write_summary(options.summary, found, options.metric, options.baseline, options.resamples)
     shown = content(found, options)
     for name in formats():
         path = getattr(options, name)

@@ -14,6 +14,7 @@ from peft_cli.report.runs import Run, short, times, whole
 from peft_cli.report.tables import Row, Table, labels, rows
 
 RELATIVE_TO = ("ft", "pt")  # full tuning and prompt tuning
+RELATIVE = "Cost relative to"
 
 
 class Measure(NamedTuple):
@@ -39,14 +40,17 @@ EXACT = (
     Measure("trained", scaled("params_trained"), whole),
     Measure("stored", scaled("params_stored"), whole),
     Measure("tensors", scaled("tensors_stored"), whole),
-    Measure("stored %", lambda run: 100 * run["cost.params_stored"] / run["cost.params_backbone"], short),
+    Measure("stored %", lambda run: 100 * run["cost.params_stored"] / run["cost.params_backbone"], short, False),
     Measure("one batch", scaled("shares_batches"), yes_or_no, is_relative=False),
     Measure("positions", scaled("positions_added"), whole),
     Measure("KiB on disk", scaled("bytes_stored", 2**-10), short),
     Measure("GFLOP/step", scaled("flops_per_step", 1e-9), short),
     Measure("saved MiB", scaled("saved_for_backward_bytes", 2**-20), short),
 )
-SHARING = "one batch: whether queries of several tasks, each with a method of its own, can share one"
+SHARING = (
+    "tensors: how many are stored for a task; one batch: whether queries of several tasks, each with a method of its "
+    "own, can share one"
+)
 STEP = Measure("step ms", scaled("step_seconds.median", 1e3), short)
 MEASURED = (
     STEP,
@@ -111,7 +115,7 @@ def blocks(
             ]
             close = ["≈: within the noise floor of step times"] if floor is not None and STEP.title in titles else []
             heads = ["method", *(measures[i].title for i in compared)]
-            yield Grid(heads, relative, f"Cost relative to {reference}, {caption}", close)
+            yield Grid(heads, relative, f"{RELATIVE} {reference}, {caption}", close)
 
 
 def told(row: Row, measure: Measure, value: float | None) -> Cell:

@@ -16,17 +16,27 @@ from peft_cli.report.runs import Attempt, Found
 from peft_cli.report.tables import Row, Table, rows, tables
 
 NOT_RUN = "not run"
+N_COSTS = 3  # beside the scores: trained, stored, %; all others have their section
+RESAMPLES, MOST_ITEMS = 1000, 100_000  # predictions that are read for them where nothing is said, in 15 seconds or so
 
 
-def full(found: Found, metrics: Sequence[str], baseline: str, resamples: int, has_figures: bool) -> Iterator[Section]:
+def full(
+    found: Found, metrics: Sequence[str], baseline: str, resamples: int | None, has_figures: bool
+) -> Iterator[Section]:
     """Every section; comparisons and figures are of the chosen metrics, of a table's first one where none is chosen."""
-    if resamples < 0:
+    if resamples is not None and resamples < 0:
         raise ValueError(f"--resamples {resamples} is not possible: it has to be at least 0")
+    n_items = sum(run.fields["data.n_test"] for run in found.runs if not run.is_system)
+    is_too_much = resamples is None and n_items > MOST_ITEMS
+    notes = [f"no resamples of the {n_items:,} predictions; --resamples {RESAMPLES} draws them"] if is_too_much else []
+    if resamples is None:
+        resamples = 0 if is_too_much else RESAMPLES
     made = tables(found.runs)
     for table in made:
         yield scores(table, made, metrics, found.attempts)
         names = compared(table, metrics)
-        yield from comparison(table, made, names, baseline, resamples)
+        compared_here = comparison(table, made, names, baseline, resamples)
+        yield from (replace(one, notes=[*one.notes, *notes]) for one in compared_here)
         if any(not run.is_system for run in table.runs):
             yield Section(f"Costs · {heading(table, made)}", list(cost_grids(table)))
     if has_figures:
@@ -45,12 +55,13 @@ def compared(table: Table, metrics: Sequence[str]) -> list[str]:
 
 def scores(table: Table, made: Sequence[Table], metrics: Sequence[str], attempts: Sequence[Attempt]) -> Section:
     """The table of scores, with what is significantly best in bold, and a row for what has no run."""
-    plain = section(table, made, metrics)
+    plain = section(table, made, metrics, N_COSTS)
     grid = plain.grids[0]
     found = rows(table.runs)
     lines = [list(line) for line in grid.rows]
+    names = set(scored(table.runs, ()))
     for j, column in enumerate(grid.columns):
-        if f"scores.{column}" in {name for run in table.runs for name in run.fields}:
+        if f"scores.{column}" in names:
             first = best(found, column)
             for row, line in zip(found, lines, strict=True):
                 line[j] = line[j]._replace(is_bold=row is first)

@@ -18,13 +18,13 @@ def performance(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[Sec
         yield section(table, tables, metrics)
 
 
-def section(table: Table, tables: Sequence[Table], metrics: Sequence[str]) -> Section:
-    """A table under its heading, and what has to be known about it."""
+def section(table: Table, tables: Sequence[Table], metrics: Sequence[str], n_costs: int = len(COSTS)) -> Section:
+    """A table under its heading with the first so many of COSTS, and what has to be known about it."""
     made = rows(table.runs)
     runs = [run for row in made for run in row.runs]
     scores = scored(runs, metrics)
     validated = [name for name in VALIDATED if any(run.fields.get(name) is not None for run in runs)]
-    shown = [i for i in range(len(COSTS)) if is_comparable(i, runs)]
+    shown = [i for i in range(n_costs) if is_comparable(i, runs)]
     precision = {name: digits([run.fields.get(name) for run in runs]) for name in scores} | dict.fromkeys(validated, 2)
     lines = []
     for row, label in zip(made, labels(made), strict=True):

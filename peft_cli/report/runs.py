@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
@@ -197,8 +197,8 @@ def sentence(error: ValueError | OSError) -> str:
 
 def as_run(folder: Path, result: Any) -> Run:
     """The run of what a result.json says. Raises ValueError where it lacks something that a table needs."""
-    fields = its_own({name: value for name, value in flat(result) if name not in NOT_KEPT})
     try:
+        fields = its_own({name: value for name, value in flat(result).items() if name not in NOT_KEPT})
         is_system = "system.name" in fields
         names = () if is_system else ("backbone.name", "test_limit")
         facts = {name: str(fields[f"config.{name}"]) for name in names}
@@ -211,7 +211,7 @@ def as_run(folder: Path, result: Any) -> Run:
         costs = tuple((cost.take(fields), tuple(fields[name] for name in cost.within)) for cost in COSTS)
         run = Run(folder, fields, settings(fields), facts, costs)
         _ = run.place, [fields[name] for name in MORE_THAT_IS_READ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else error
         advice = "delete that folder and run it again"
         raise ValueError(f"{folder / 'result.json'} is no result of a run ({reason}); {advice}") from error
@@ -225,13 +225,16 @@ def its_own(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: None if name.startswith(TIMED) else value for name, value in fields.items()}
 
 
-def flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value inside nested mappings, with its dotted name; a list is a value. Equal texts are one object."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from flat(value, f"{path}.{key}" if path else key)
-    else:
-        yield intern(path), intern(node) if isinstance(node, str) else node
+def flat(node: Mapping, path: str = "") -> dict[str, Any]:
+    """Each value inside nested mappings by its dotted name; a list is a value. Equal texts are one object."""
+    found = {}
+    for key, value in node.items():
+        name = f"{path}{key}"
+        if isinstance(value, dict):
+            found |= flat(value, f"{name}.")
+        else:
+            found[intern(name)] = intern(value) if isinstance(value, str) else value
+    return found
 
 
 def under(fields: Mapping, prefix: str) -> dict:

@@ -19,6 +19,10 @@ RECIPE = Recipe(
 GREEDY = {"num_beams": 1, "max_new_tokens": 8, "min_new_tokens": 8}
 
 
+def form_of(path: Path) -> str:
+    return resolve(OmegaConf.load(path)["_target_"]).form
+
+
 def make_method(path: Path, backbone):
     arguments = OmegaConf.to_container(OmegaConf.load(path))
     torch.manual_seed(1)
@@ -28,7 +32,7 @@ def make_method(path: Path, backbone):
 def refusal(path: Path, family: str) -> str | None:
     """Why a method cannot work on a family; None where it can."""
     try:
-        make_method(path, make_backbone(family))
+        make_method(path, make_backbone(family, form=form_of(path)))
     except ValueError as error:
         return str(error)
     return None
@@ -55,6 +59,11 @@ def path(pair) -> Path:
 @pytest.fixture
 def family(pair) -> str:
     return pair[1]
+
+
+@pytest.fixture
+def backbone(path, family):
+    return make_backbone(family, form=form_of(path))
 
 
 @pytest.fixture
@@ -103,8 +112,8 @@ def test_nothing_else_changes(backbone, method):
     assert all(torch.equal(b, buffers[name]) for name, b in backbone.model.named_buffers())
 
 
-def test_step_0_is_the_backbone_where_the_method_says_so(family, backbone, method):
-    untouched = make_backbone(family)
+def test_step_0_is_the_backbone_where_the_method_says_so(path, family, backbone, method):
+    untouched = make_backbone(family, form=form_of(path))
     with torch.no_grad():
         plain = untouched.forward(untouched.batch(untouched.encode(examples_for(untouched))))[0]
     assert torch.allclose(logits(backbone, method), plain, atol=1e-5) == method.starts_neutral
@@ -114,7 +123,7 @@ def test_a_stored_method_is_restored_exactly(path, family, backbone, method):
     stir(method)
     method.fold()
     expected = logits(backbone, method)
-    other = make_backbone(family)
+    other = make_backbone(family, form=form_of(path))
     restored = make_method(path, other)
     restored.fold()
     restored.load_state_dict(method.state_dict(), strict=True)
@@ -200,7 +209,7 @@ def test_the_cache_does_not_change_what_is_written(backbone, method, beams):
 
 
 def test_a_bf16_backbone_trains_fp32_tensors(path, family, backbone, method):
-    lower = make_backbone(family)
+    lower = make_backbone(family, form=form_of(path))
     lower.model.to(torch.bfloat16)
     own = {id(p) for _, p in lower.named_parameters()}
     in_bf16 = make_method(path, lower)
@@ -259,4 +268,12 @@ def test_what_cannot_work_says_so():
         f"{family} has none here; take method.place=front"
         for family in ("bart", "t5", "roberta")
     }
-    assert reasons == no_biases | no_seam
+    no_form = {
+        (path.stem, family): f"{resolve(OmegaConf.load(path)['_target_']).__name__} needs an encoder with "
+        f"backbone.form={form_of(path)}, and {family} has backbone.form=classes here"
+        for path in YAMLS
+        if form_of(path) != "classes"
+        for family in CONFIGS
+        if family != "roberta"
+    }
+    assert reasons == no_biases | no_seam | no_form

@@ -14,7 +14,12 @@ QUICK = ["train.steps=2", "train.validate_every=null", "train.batch_size=2", "te
 SIZES = ["backbone.max_source_tokens=24", "backbone.max_target_tokens=12", "shots=4"]
 
 
-@pytest.mark.parametrize(("family", "refused"), [("bart", {"infix"}), ("t5", {"infix", "bitfit"})])
+ASK_ENCODERS = {"entailment", "dart", "lm_bff"}
+
+
+@pytest.mark.parametrize(
+    ("family", "refused"), [("bart", {"infix"} | ASK_ENCODERS), ("t5", {"infix", "bitfit"} | ASK_ENCODERS)]
+)
 def test_every_method_runs_through(monkeypatch, tmp_path, capsys, family, refused):
     backbone = make_backbone(family)
     backbone.model.save_pretrained(tmp_path / "model")

@@ -6,10 +6,13 @@ from itertools import combinations
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from peft_cli.report import figures
 from peft_cli.report.compare import sign
 from peft_cli.report.figures import drawn, kinds
+from peft_cli.report.figures.panels import logarithmic, panels, side_by_side
 from peft_cli.report.figures.parameters import pareto
 from peft_cli.report.figures.places import Point, places
+from peft_cli.report.figures.shots import MOST_BANDS, shifts
 from peft_cli.report.figures.style import COLOURS, DASHES, MARKERS, looks, titled
 from peft_cli.report.runs import find
 from peft_cli.report.tables import tables
@@ -96,3 +99,40 @@ def test_the_front_is_what_nothing_with_as_little_stored_beats():
 )
 def test_metrics_have_the_papers_names(name, expected):
     assert titled(name) == expected
+
+
+def test_equal_costs_stand_side_by_side_around_their_place():
+    found = [Point("a", 100, 1, None), Point("b", 100, 2, None), Point("c", 7, 3, None)]
+    moved = {point.label: point for point in side_by_side(found)}
+    assert moved["a"].x < 100 < moved["b"].x and moved["a"].x * moved["b"].x == pytest.approx(100**2)
+    assert moved["c"] == found[2] and [point.y for point in moved.values()] == [1, 2, 3]
+
+
+def test_the_lines_of_many_methods_stand_side_by_side():
+    labels = [f"method {i}" for i in range(MOST_BANDS + 1)]
+    factors = shifts(labels, [10, 50, 200])
+    assert list(factors.values()) == sorted(set(factors.values())) and factors[labels[3]] == 1
+    assert max(factors.values()) / min(factors.values()) < 4  # from one number of shots to the next at least
+    assert set(shifts(labels[1:], [10, 50, 200]).values()) == {1}
+
+
+def test_a_share_has_room_below_its_value():
+    figure, (axes, _, _) = panels(["a", "b", "c"], {}, bottom=0.6)
+    logarithmic(axes, [40, 3_554_304], whole=3_554_304)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    boxes = [label.get_window_extent(renderer) for label in axes.get_xticklabels()]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["100\n0.0028%", "10k\n0.28%", "1M\n28%"]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_of_very_many_runs_few_places_have_figures(monkeypatch, made):
+    monkeypatch.setattr(figures, "MANY", 10)
+    monkeypatch.setattr(figures, "FEW_PLACES", 1)
+    (section,) = drawn(made, ["bleu"], ["wins"])
+    assert len(section.figures) == 1 and "of 2 pairs of data and backbone the first 1 (" in section.notes[0]
+
+
+def test_letters_are_embedded_as_truetype_and_few(made):
+    [figure] = next(iter(drawn(made[:1], ["bleu"], ["parameters"]))).figures
+    assert b"/CIDFontType2" in figure.pdf and figure.pdf.count(b"/FontFile2") == 1 and b"/Type3" not in figure.pdf

@@ -78,6 +78,19 @@ def test_the_page_has_at_most_two_megabytes():
     assert len(page.encode()) <= LARGEST and "figure2 is left out" in page
 
 
+def test_a_page_of_many_sections_keeps_its_figures():
+    large = [Section(f"section {i}", [Grid(["a"], [cells(["x" * 9_000])])]) for i in range(400)]
+    page = written("html", [*large, Section("s", figures=[Figure("f", "a figure " * 500, b"", bytes(300_000))])], [])
+    assert len(page.encode()) <= LARGEST and "left out" in page and 'alt="a figure a' in page
+
+
+def test_sections_that_do_not_fit_the_page_are_named():
+    large = [Section(f"section {i}", [Grid(["a"], [cells(["x" * 900_000])])]) for i in range(3)]
+    page = written("html", [*large, SECTION], [])
+    assert len(page.encode()) <= LARGEST and page.count("left out: a page has at most 2 MB") == 1
+    assert page.count("x" * 900_000) == 2 and "section 2</h2>\n<p>left out" in page and "a caption" in page
+
+
 def test_the_page_shows_what_stands_in_a_cell():
     rows = Tables(written("html", [SECTION], [])).rows
     assert rows == [["method", "bleu"], ["pt", "9.5"], ["a|b", "10.2"], ["ft", "-"]]
@@ -90,7 +103,7 @@ def test_rows_are_ordered_by_number_and_absent_ones_come_last():
     program = (
         f"const document = {{ addEventListener() {{}} }};\n{SCRIPT}\n"
         f"const rows = {rows}.map(([name, value]) => ({{ cells: [{{ dataset: {{}}, textContent: name }},"
-        " { dataset: value === null ? {} : { value }, textContent: '' }] }));\n"
+        " { dataset: value === null ? {} : { v: value }, textContent: '' }] }));\n"
         "const order = (i, way) =>"
         " rows.slice().sort((a, b) => compare(a, b, i, way)).map(r => r.cells[0].textContent);\n"
         "console.log(JSON.stringify([order(1, 1), order(1, -1), order(0, 1)]));"

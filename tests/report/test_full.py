@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from peft_cli.report import main
+from peft_cli.report import full, main
 from peft_cli.report.formats import formats, module
 from tests.test_report import tabulated
 
@@ -71,3 +71,11 @@ def test_what_was_tried_and_has_no_run_is_a_row_with_its_reason(tmp_path, capsys
     assert main([str(runs), "--full", "--no-figures", "--resamples", "0"]) == 0
     rows = tabulated(capsys.readouterr().out)[0][1]
     assert [row["bleu"] for row in rows if row["method"] == "dept"] == ["failed"]
+
+
+@pytest.mark.parametrize(("asked", "is_drawn"), [([], False), (["--resamples", "50"], True)])
+def test_over_many_predictions_resamples_have_to_be_asked_for(monkeypatch, capsys, asked, is_drawn):
+    monkeypatch.setattr(full, "MOST_ITEMS", 20)
+    assert main([str(GOLDEN / "runs"), "--full", "--no-figures", *asked]) == 0
+    text = capsys.readouterr().out
+    assert ("over items" in text) is is_drawn and ("no resamples of the 180 predictions" in text) is not is_drawn

@@ -3,10 +3,12 @@
 from peft_cli.sweep import Run
 from peft_cli.sweep.groups import grouped, told
 
+SWITCHED_OFF = {"checkpointing": False, "compile": False, "cuda_graphs": False}
 
-def run(seed=0, shots=50, mode="disabled", **method):
+
+def run(seed=0, shots=50, mode="disabled", train=SWITCHED_OFF, **method):
     config = {
-        "seed": seed, "data_seed": seed, "shots": shots, "runs": "runs", "wandb": {"mode": mode},
+        "seed": seed, "data_seed": seed, "shots": shots, "runs": "runs", "wandb": {"mode": mode}, "train": train,
         "method": {"lr": 0.1, "scale_lr": 0.1, "length": 5} | method,
     }  # fmt: skip
     return Run([], config, {"data": "mini", "backbone": "tiny-gpt2", "method": "pt"})
@@ -30,6 +32,12 @@ def test_what_differs_in_anything_else_stands_apart():
 
 def test_the_untouched_backbone_and_a_mirrored_run_stand_alone():
     assert sizes([run(shots=0), run(), run(mode="offline"), run(seed=1, mode="offline")]) == [1] * 4
+
+
+def test_a_run_with_a_switch_that_is_for_one_alone_stands_alone():
+    assert all(
+        sizes([run(seed=i, train=SWITCHED_OFF | {key: True}) for i in range(2)]) == [1, 1] for key in SWITCHED_OFF
+    )
 
 
 def test_a_line_tells_how_many_go_alone():

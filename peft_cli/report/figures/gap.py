@@ -21,7 +21,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
         for metric in place.metrics(metrics):
             groups = {
                 shots: [(label, row) for label, row in group if label in place.looks and gaps(row, metric)]
-                for shots, group in place.panels
+                for shots, group in place.panels()
             }
             groups = {shots: group for shots, group in groups.items() if group}
             if groups:
@@ -29,7 +29,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
                 for one, group in zip(axes, groups.values(), strict=True):
                     fill(one, place, group, metric)
                 text = f"{titled(metric)} on seen (filled) and unseen (white) categories, {place.title}"
-                yield f"{place.title}-{metric}", f"{text}: means over seeds with 95 % t-intervals", figure
+                yield f"{place.title}-{metric}", f"{text}: {place.means} with 95 % t-intervals", figure
 
 
 def fill(axes: Axes, place: Place, group: Sequence[tuple[str, Row]], metric: str) -> None:

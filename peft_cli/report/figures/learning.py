@@ -22,7 +22,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
     """A figure for each place whose runs were validated."""
     for place in places(tables):
         curves = {}
-        for shots, group in place.panels:
+        for shots, group in place.panels():
             found = {label: mean_curve(row) for label, row in group if label in place.looks}
             found = {label: curve for label, curve in found.items() if len(curve) > 1}
             if found:

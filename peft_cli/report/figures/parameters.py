@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from peft_cli.report.compare import sign
-from peft_cli.report.figures.panels import logarithmic, panels, scatter
+from peft_cli.report.figures.panels import BOTTOM, LINE, logarithmic, panels, scatter, side_by_side
 from peft_cli.report.figures.places import Place, Point, places, points
 from peft_cli.report.figures.style import GREY, titled
 from peft_cli.report.tables import Table
@@ -20,10 +20,12 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
     """A figure for each place and metric, with a panel for each number of shots."""
     for place in places(tables):
         for metric in place.metrics(metrics):
-            groups = {shots: points(group, metric, "stored") for shots, group in place.panels}
+            groups = {shots: points(group, metric, "stored") for shots, group in place.panels()}
             groups = {shots: found for shots, found in groups.items() if sum(point.x > 0 for point in found) > 1}
             if groups:
-                figure, axes = panels(list(groups), place.looks, extra=FRONT)
+                figure, axes = panels(
+                    list(groups), place.looks, bottom=BOTTOM + LINE, dashes={FRONT: ":"} | place.floor
+                )
                 for one, found in zip(axes, groups.values(), strict=True):
                     fill(one, place, found, metric)
                 yield f"{place.title}-{metric}", caption(place, metric), figure
@@ -32,8 +34,9 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
 def caption(place: Place, metric: str) -> str:
     """What is seen."""
     return (
-        f"{titled(metric)} against weights stored for a task, {place.title}: means over seeds with 95 % t-intervals; "
-        "dotted: the Pareto front; dashed: the untouched backbone"
+        f"{titled(metric)} against weights stored for a task (below: their share of the backbone's), {place.title}: "
+        f"{place.means} with 95 % t-intervals; Pareto front: what no method with as few weights is better than; "
+        "methods with as many weights stand side by side"
     )
 
 
@@ -43,12 +46,12 @@ def fill(axes: Axes, place: Place, found: Sequence[Point], metric: str) -> None:
     for point in found:
         if not point.x:
             axes.axhline(point.y, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-    scatter(axes, trained, place.looks)
+    scatter(axes, side_by_side(trained), place.looks)
     front = pareto(trained, sign(metric))
     axes.step(
         [p.x for p in front], [p.y for p in front], where="post", color=GREY, linewidth=1, linestyle=":", zorder=0
     )
-    logarithmic(axes, [point.x for point in trained])
+    logarithmic(axes, [point.x for point in trained], whole=place.n_weights)
     axes.set_xlabel("weights stored", fontsize=8)
     axes.set_ylabel(titled(metric), fontsize=8)
 

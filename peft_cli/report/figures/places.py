@@ -45,12 +45,29 @@ class Place:
         trained = {label: row for group in self.rows for label, row in group if not row.runs[0].is_floor}
         return looks({label: row.method for label, row in trained.items()})
 
-    @cached_property
-    def panels(self) -> list[tuple[str, list[tuple[str, Row]]]]:
-        """(title, rows) for each number of shots; of more than MOST_PANELS the first, the last, and some between."""
+    def panels(self, most: int = MOST_PANELS) -> list[tuple[str, list[tuple[str, Row]]]]:
+        """(title, rows) for each number of shots; of more than `most` the first, the last, and some between."""
         every = list(zip(self.shots, self.rows, strict=True))
-        n = min(MOST_PANELS, len(every))
+        n = min(most, len(every))
         return [every[round(i * (len(every) - 1) / max(1, n - 1))] for i in range(n)]
+
+    @cached_property
+    def floor(self) -> dict[str, str]:
+        """The untouched backbone's name and the dash of its line; nothing where it was not run."""
+        return {row.method: "--" for group in self.rows for _, row in group if row.runs[0].is_floor}
+
+    @cached_property
+    def n_weights(self) -> int:
+        """How many weights the backbone has."""
+        return self.rows[0][0][1].runs[0].fields["cost.params_backbone"]
+
+    @cached_property
+    def means(self) -> str:
+        """Over how many runs a mean is taken, and on how many test examples a score."""
+        trained = [row for group in self.rows for _, row in group if not row.runs[0].is_floor]
+        tests = {f"{run.fields['data.n_test']:,}" for row in trained for run in row.runs}
+        n = span([len(row.runs) for row in trained])
+        return f"means of {n} run{'' if n == '1' else 's'} ({' or '.join(sorted(tests))} test examples)"
 
     @cached_property
     def shots(self) -> list[str]:
@@ -74,6 +91,12 @@ def places(tables: Sequence[Table]) -> list[Place]:
         Place(" · ".join([data, backbone, *telling(group[0], tables)]), group)
         for (data, backbone, _), group in groups.items()
     ]
+
+
+def span(counts: Sequence[int]) -> str:
+    """The least and the most of some counts, as in "1 to 3"."""
+    least, most = min(counts), max(counts)
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def points(group: Sequence[tuple[str, Row]], metric: str, cost: str) -> list[Point]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from peft_cli.check import options
+from peft_cli.report.figures.font import font
 
 # Okabe and Ito (2008) without yellow, which paper swallows; 7 colours, 13 markers and 5 dashes have no common factor
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -16,7 +17,7 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (7, 2)))
 FILLS = ("full", "none", "left", "top", "right", "bottom")  # variants of one method
 GREY = "0.55"
 NAMES = {"bleu": "BLEU", "nist": "NIST", "meteor": "METEOR", "cider": "CIDEr", "ter": "TER", "chrf": "chrF"}
-FONT = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8}
+SIZES = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8}
 
 
 class Look(NamedTuple):
@@ -39,6 +40,11 @@ class Look(NamedTuple):
     def point(self) -> dict:
         """The same without a line between points."""
         return self.line | {"linestyle": "none", "markersize": 6}
+
+
+def lettering() -> dict:
+    """The font and sizes of text in figures, as matplotlib's rc_context takes them."""
+    return {"font.family": font(), **SIZES}
 
 
 @cache

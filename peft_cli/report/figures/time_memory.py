@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from peft_cli.report.figures.panels import panels, scatter
-from peft_cli.report.figures.places import Place, Point, places, points
+from peft_cli.report.figures.places import MOST_PANELS, Place, Point, places, points
 from peft_cli.report.figures.style import GREY, titled
 from peft_cli.report.runs import COSTS
 from peft_cli.report.tables import Table, is_comparable
@@ -22,17 +22,18 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
         for metric in place.metrics(metrics):
             found = list(cases(place, metric))
             if found:
-                figure, axes = panels([title for title, _, _ in found], place.looks, across=2 if len(found) <= 6 else 4)
+                titles = [title for title, _, _ in found]
+                figure, axes = panels(titles, place.looks, across=2 if len(found) <= 6 else 4, dashes=place.floor)
                 for one, (_, measure, group) in zip(axes, found, strict=True):
                     fill(one, place, group, measure, metric)
-                text = f"{titled(metric)} against the time of a step and peak memory, {place.title}: means over seeds"
-                yield f"{place.title}-{metric}", f"{text} with 95 % t-intervals; dashed: the untouched backbone", figure
+                text = f"{titled(metric)} against the time of a step and peak memory, {place.title}: {place.means}"
+                yield f"{place.title}-{metric}", f"{text} with 95 % t-intervals", figure
 
 
 def cases(place: Place, metric: str) -> Iterator[tuple[str, str, list[Point]]]:
     """(title, measure, points) of each panel."""
     titles = [cost.title for cost in COSTS]
-    for shots, group in place.panels:
+    for shots, group in place.panels(MOST_PANELS // 2):
         trained = [run for _, row in group for run in row.runs if not run.is_floor]
         for measure in MEASURES:
             found = points(group, metric, measure)

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from peft_cli.report.compare import win_shares
 from peft_cli.report.figures.panels import LETTER
-from peft_cli.report.figures.places import places
-from peft_cli.report.figures.style import FONT, titled
+from peft_cli.report.figures.places import places, span
+from peft_cli.report.figures.style import lettering, titled
 from peft_cli.report.tables import Table
 
 CELL = 0.36  # inches
@@ -26,11 +26,9 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
             if len(names) < 2:
                 continue
             order = sorted(names, key=lambda one: -sum(shares.get((one, other), (0.5, 0))[0] for other in names))
-            n_pairs = sorted({n for _, n in shares.values()})
-            span = f"{n_pairs[0]}" if len(n_pairs) == 1 else f"{n_pairs[0]} to {n_pairs[-1]}"
             text = (
                 f"Wins by {titled(metric)}, {place.title}: percent of pairs with the same shots, seeds and examples "
-                f"({span} each) in which the row's method is better than the column's"
+                f"({span([n for _, n in shares.values()])} each) in which the row's method is better than the column's"
             )
             yield f"{place.title}-{metric}", text, heat_map(order, shares)
 
@@ -40,7 +38,7 @@ def heat_map(names: Sequence[str], shares: dict[tuple[str, str], tuple[float, in
     margin = max(map(len, names)) * LETTER + 0.15
     side = CELL * len(names)
     width, height = margin + side + 0.85, margin + side + 0.1
-    with rc_context(FONT):
+    with rc_context(lettering()):
         figure = Figure((width, height))
         axes = figure.add_axes((margin / width, 0.1 / height, side / width, side / height))
         grid = [

@@ -12,7 +12,9 @@ from peft_cli.report.runs import Run
 
 SUFFIX = ".html"
 TELLS = "one HTML page"
-LARGEST = 2_000_000  # bytes of a page; figures that would not fit are named in place of shown
+LARGEST = 2_000_000  # bytes of a page; sections and figures that would not fit are named in place of shown
+FRAME, NAMED = 20_000, 400  # of them for what is around the sections, and for each whose name alone fits
+WITHOUT = "<p>left out: a page has at most 2 MB; other formats have it</p>"
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -43,7 +45,7 @@ nav { columns: 2; font-size: .9rem; }
 @media print { nav { display: none; } body { max-width: none; } }
 """
 SCRIPT = """\
-function key(cell) { const v = cell.dataset.value; return v === undefined ? null : Number(v); }
+function key(cell) { const v = cell.dataset.v; return v === undefined ? null : Number(v); }
 function compare(one, other, i, way) {
   const [a, b] = [key(one.cells[i]), key(other.cells[i])];
   if (a !== null && b !== null) return way * (a - b);
@@ -67,7 +69,9 @@ def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
     """The page."""
     links = "".join(f'<li><a href="#s{i}">{escape(section.title)}</a></li>' for i, section in enumerate(sections))
     figures = [figure for section in sections for figure in section.figures]
-    text = "\n".join("\n".join(parts(section, i)) for i, section in enumerate(sections))
+    pictures = min(LARGEST // 3, sum(len(image(figure)) for figure in figures))
+    room = LARGEST - FRAME - NAMED * len(sections) - len(links.encode()) - pictures
+    text = "\n".join(fitting(sections, room))
     page = PAGE.format(style=STYLE, n=len(runs), links=links, text=text, script=SCRIPT)
     room = LARGEST - len(page.encode())
     for figure in figures:
@@ -77,6 +81,17 @@ def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
         instead = f"<p>{escape(figure.name)} is left out: a page has at most 2 MB</p>"
         page = page.replace(place(figure), shown if is_shown else instead)
     return page
+
+
+def fitting(sections: Sequence[Section], room: int) -> Iterator[str]:
+    """The sections that have room; of the others the heading, and where they are."""
+    for i, section in enumerate(sections):
+        heading, *shown = parts(section, i)
+        text = "\n".join(shown)
+        size = len(text.encode())
+        fits = size <= room or bool(section.figures)  # theirs was set aside
+        yield f"{heading}\n{text if fits else WITHOUT}"
+        room -= size if fits else 0
 
 
 def parts(section: Section, i: int) -> Iterator[str]:
@@ -101,7 +116,7 @@ def table(grid: Grid) -> str:
 def cell(one: Cell) -> str:
     """A cell with the number that it is sorted by."""
     text = f"<b>{escape(one.text)}</b>" if one.is_bold else escape(one.text)
-    return f'<td data-value="{one.value!r}">{text}</td>' if one.value is not None else f"<td>{text}</td>"
+    return f'<td data-v="{one.value:.7g}">{text}' if one.value is not None else f"<td>{text}"  # </td> may be left out
 
 
 def listed(notes: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ TELLS = "a LaTeX document"
 HEAD = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{} % letters as outlines
 \usepackage[margin=2cm]{geometry}
 \usepackage{booktabs,graphicx}
 \setlength{\parindent}{0pt}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tabulate import tabulate
-
 from peft_cli.report.document import Cell, Grid, Section
 from peft_cli.report.runs import Run
 
@@ -34,11 +32,12 @@ def parts(section: Section) -> Iterator[str]:
 
 
 def grid(one: Grid) -> str:
-    """A pipe table."""
-    align = ["left", *["right"] * (len(one.columns) - 1)]
-    lines = [[text(cell) for cell in row] for row in one.rows]
-    columns = [escaped(name) for name in one.columns]
-    return tabulate(lines, columns, tablefmt="pipe", colalign=align if lines else None, disable_numparse=True)
+    """A pipe table; what comes after the first column ends at the right."""
+    lines = [list(map(escaped, one.columns)), *(list(map(text, row)) for row in one.rows)]
+    widths = [max(2, *map(len, column)) for column in zip(*lines, strict=True)]
+    lines = [[first.ljust(widths[0]), *map(str.rjust, others, widths[1:])] for first, *others in lines]
+    lines.insert(1, [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def text(cell: Cell) -> str:

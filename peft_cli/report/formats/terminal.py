@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from io import StringIO
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator, Sequence
 
 from peft_cli.report.document import Grid, Section
 from peft_cli.report.runs import Run
 
 SUFFIX = ".txt"
 TELLS = "what --format terminal prints"
-WIDEST = 4000  # characters; rich would break lines of cells at the window's width
+GAP = "   "
 
 
 def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
     """The sections, one below the other; what is significant has a star."""
-    file = StringIO()
-    console = Console(file=file, width=WIDEST, color_system=None)
-    for section in sections:
-        console.print(Text(section.title))
-        for grid in section.grids:
-            if grid.caption:
-                console.print(Text(f"\n  {grid.caption}"))
-            console.print(table(grid))
-            show(console, grid.notes)
-        show(console, section.notes)
-        show(console, [f"figures/{figure.name}.png: {figure.caption}" for figure in section.figures])
-        console.print()
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+    return "\n\n".join("\n".join(parts(section)) for section in sections)
 
 
-def table(grid: Grid) -> Table:
-    """A grid as rich draws it."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(grid.columns):
-        made.add_column(Text(name), justify="right" if i else "left", no_wrap=True)
-    for row in grid.rows:
-        made.add_row(*(Text(f"{cell.text} *" if cell.is_bold else cell.text) for cell in row))
-    return made
+def parts(section: Section) -> Iterator[str]:
+    """Heading, tables, notes, the names of figures."""
+    yield section.title
+    for grid in section.grids:
+        yield from ["", f"  {grid.caption}", ""] if grid.caption else [""]
+        yield from table(grid)
+        yield from ["", *listed(grid.notes)]
+    yield from listed(section.notes)
+    yield from listed([f"figures/{figure.name}.png: {figure.caption}" for figure in section.figures])
 
 
-def show(console: Console, notes: Sequence[str]) -> None:
+def table(grid: Grid) -> Iterator[str]:
+    """A line for each row, under the names of the columns; what comes after the first column ends at the right."""
+    lines = [grid.columns, *([f"{cell.text} *" if cell.is_bold else cell.text for cell in row] for row in grid.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for i, (first, *others) in enumerate(lines):
+        ends = (text.rjust(width) for text, width in zip(others, widths[1:], strict=True))
+        yield f" {GAP.join([first.ljust(widths[0]), *ends])}".rstrip()
+        if i == 0:
+            yield f" {'─' * (sum(widths) + len(GAP) * (len(widths) - 1))}"
+
+
+def listed(notes: Sequence[str]) -> Iterator[str]:
     """A line for each note."""
-    for note in notes:
-        console.print(Text(f"  - {note}"))
+    return (f"  - {note}" for note in notes)

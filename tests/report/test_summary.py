@@ -1,0 +1,46 @@
+"""The page about a sweep: scores by shots, a comparison for each of them, costs once, three figures beside it."""
+
+import re
+
+import pytest
+
+from peft_cli.report import main
+from peft_cli.report.summary import FIGURES
+from tests.report.results import METHODS, study, write_study
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    methods = {name: METHODS[name] for name in ("pt", "lora", "ft")}
+    return write_study(tmp_path_factory.mktemp("study"), study(methods, shots=(10, 50), seeds=range(6)))
+
+
+@pytest.fixture(scope="module")
+def page(runs, tmp_path_factory):
+    path = tmp_path_factory.mktemp("experiments") / "study.md"
+    assert main([str(runs), "--where", "data=mini", "--metric", "bleu", "--summary", str(path)]) == 0
+    return path
+
+
+def test_it_has_scores_comparisons_and_costs(page):
+    text = page.read_text(encoding="utf-8")
+    assert re.findall("^##+ .*", text, re.MULTILINE)[:5] == [
+        "## mini · tiny-gpt2: bleu by method and shots",
+        "## Differences over the same examples and seeds",
+        "### 10 shots, bleu: difference from pt",
+        "### 50 shots, bleu: difference from pt",
+        "## Costs with 50 shots",
+    ]
+    assert text.count("- p: exact sign-flip test") == 1 and "Cost relative" not in text
+    assert re.search(r"^\| lora .*\| +6 of 6 \| +0\.031 ", text, re.MULTILINE)
+
+
+def test_its_figures_lie_beside_it(page):
+    shown = re.findall(r"\]\((.*?)\)", page.read_text(encoding="utf-8").partition("## Figures")[2])
+    assert [name.removeprefix("figures/").partition("-")[0] for name in shown] == list(FIGURES)
+    assert all((page.parent / name).stat().st_size > 1000 for name in shown)
+
+
+def test_it_is_of_one_data_set(runs, tmp_path, capsys):
+    assert main([str(runs), "--summary", str(tmp_path / "study.md")]) == 2
+    assert "--where data=" in capsys.readouterr().err
