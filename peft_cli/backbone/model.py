@@ -183,9 +183,8 @@ class Backbone:
         """What transformers' `generate` gives with `options`: the ids written, [B, T], without those that were read."""
         inputs = self.led(inputs)
         if self.family.is_decoder_only:
-            inputs = (
-                self.embed(inputs) if "input_ids" in inputs else inputs
-            )  # a decoder then returns what it wrote alone
+            if "input_ids" in inputs:
+                inputs = self.embed(inputs)  # from vectors, a decoder returns what it wrote alone
             inputs = inputs | read_once(self.model, inputs, options)
         return self.model.generate(**inputs, do_sample=False, **options)
 
