@@ -7,7 +7,7 @@ SWEEP ?= $(RUNS)/mini_shots
 REPORT ?= report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slurm slurmdbd faults check bench fuse mixed report published paper
+.PHONY: help setup demo test slurm slurmdbd faults check bench steps fuse mixed report published paper
 
 help: ## lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,9 +42,12 @@ check: setup ## checks style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup ## times a step of each method on the embedded backbone
-	$(BIN)/peft-run -m +experiment=bench runs=$(RUNS)/bench
-	$(BIN)/peft-report $(RUNS)/bench
+bench: setup ## times it beside HF peft, on a quiet machine in about 12 minutes; some rows: make bench ROWS=1,4
+	$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS))
+
+steps: setup ## times a step of each method on the embedded backbone
+	$(BIN)/peft-run -m +experiment=steps runs=$(RUNS)/steps
+	$(BIN)/peft-report $(RUNS)/steps
 
 fuse: setup ## checks and times several seeds in one process on a GPU
 	$(BIN)/python -m tests.gpu_fuse

@@ -5,14 +5,15 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median, quantiles
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from peft_cli.backbone import Backbone
 from peft_cli.data import Example
@@ -21,6 +22,14 @@ from peft_cli.speed import slow_down, speed_up
 from peft_cli.train import Recipe, backward, n_tokens
 
 UNTIMED_STEPS = 3  # the first steps pay for what is set up once
+ATTENTION_ON_CPU = {  # torch counts it on a GPU alone
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(
+        query, key, value
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda out, query, key, value, *_, **__: (
+        sdpa_backward_flop_count(out, query, key, value)
+    ),
+}
 
 
 class Meter:
@@ -42,8 +51,7 @@ class Meter:
         """The operations of a step (forward and backward) on the first examples, and the bytes it saves in between.
 
         A product and its sum are two operations. What is kept of frozen examples is there already, and nothing is
-        compiled. The bytes are those of the distinct buffers that autograd keeps for the backward pass, without the
-        weights. Random state and gradients are left as they were.
+        compiled. Random state and gradients are left as they were.
         """
         rows = self.backbone.encode(examples)
         if not self.fused_with:
@@ -51,28 +59,13 @@ class Meter:
         rows = (rows[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
         if self.backbone.frozen:
             self.backbone.frozen.of(rows)
-        weights = {
-            p.untyped_storage().data_ptr() for p in [*self.backbone.model.parameters(), *self.method.parameters()]
-        }
-        saved: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in weights:
-                saved[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
         self.backbone.model.train(recipe.dropout)
-        with torch.random.fork_rng(), FlopCounterMode(display=False) as flops, hooks:
+        weights = [*self.backbone.model.parameters(), *self.method.parameters()]
+        with torch.random.fork_rng(), counted(weights) as counts:
             backward(self.backbone, self.method, rows, recipe)
         self.method.zero_grad()
         slow_down(self.backbone)
-        self.exact = {
-            "flops_per_step": flops.get_total_flops(),
-            "saved_for_backward_bytes": sum(saved.values()),
-            "tokens_per_step": sum(n_tokens(row) for row in rows),
-        }
+        self.exact = counts | {"tokens_per_step": sum(n_tokens(row) for row in rows)}
 
     def read(self, generation_seconds_per_example: float, bytes_stored: int) -> dict:
         """All costs; a value that was not measured is null."""
@@ -113,6 +106,27 @@ class Meter:
         """Goes back to what a checkpoint kept."""
         self.step_seconds, self.seconds_before = list(state["step_seconds"]), state["seconds"]
         self.earlier, self.fused_with = state["used"], max(self.fused_with, state["fused_with"])
+
+
+@contextmanager
+def counted(weights: Iterable[Tensor]) -> Iterator[dict[str, int]]:
+    """Counts what happens inside; the dictionary is filled at the end.
+
+    The operations of matrix products and attention, and the bytes of the distinct buffers that autograd keeps for the
+    backward pass, without those of `weights`.
+    """
+    own, saved, counts = {p.untyped_storage().data_ptr() for p in weights}, {}, {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as flops, hooks:
+        yield counts
+    counts |= {"flops_per_step": flops.get_total_flops(), "saved_for_backward_bytes": sum(saved.values())}
 
 
 def count(parameters: Iterable[Tensor]) -> int:

@@ -16,12 +16,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config
 from peft_cli.backbone import Backbone
 from peft_cli.backbone.loading import EMBEDDED
 from peft_cli.backbone.places import IMPLEMENTATION
-from peft_cli.compose import Composer, compose, hydra_loader
 from peft_cli.data import few_shot
 from peft_cli.data.mini import load
 from peft_cli.fuse import Alone, Company
 from peft_cli.run import build
 from peft_cli.train import Recipe, train
+from tests.bench.models import composed
 
 SIZES = {"medium": (24, 1024, 16), "gpt2": (12, 768, 12), "small": (2, 64, 2)}  # blocks, d_model, heads
 METHODS = {
@@ -35,6 +35,11 @@ METHODS = {
 }
 WARM_UP = 5  # steps that are not timed
 TOLERANCE = 1e-5  # of tensors and losses, in fp32
+RECIPE = partial(
+    Recipe, cache_gb=0.0, checkpointing=False, compile=False, cuda_graphs=False, batch_size=8, accumulation=1,
+    schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0, loss="token_mean", dropout=False,
+    validate_every=None, select="loss", patience=None, checkpoint_seconds=1e9,
+)  # fmt: skip
 
 
 def backbone(size: str, dtype: torch.dtype, device: str) -> Backbone:
@@ -45,16 +50,6 @@ def backbone(size: str, dtype: torch.dtype, device: str) -> Backbone:
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, attn_implementation=IMPLEMENTATION, dtype=dtype)
     return Backbone(model, AutoTokenizer.from_pretrained(EMBEDDED / "tiny-gpt2"))
-
-
-def sections(method: str) -> dict:
-    """The configuration's section of a method."""
-    from hydra.types import RunMode
-
-    with hydra_loader() as loader:
-        plain = type(loader).load_configuration.__get__(loader)
-        master = compose(plain, False, config_name="config", overrides=[], run_mode=RunMode.MULTIRUN)
-        return Composer(loader, master)([f"method={method}", *METHODS[method]]).config["method"]
 
 
 def member(place: Alone, loaded: Backbone, section: dict, seed: int, recipe: Recipe, kept: dict) -> None:
@@ -103,6 +98,26 @@ def milliseconds(ends: list[float]) -> float:
     return 1000 * median(b - a for a, b in pairwise(ends))
 
 
+def section_of(method: str) -> dict:
+    """The configuration's section of a method, with the sizes that are timed."""
+    return composed(f"method={method}", *METHODS[method])["method"]
+
+
+def differences(loaded: Backbone, section: dict, seeds: range) -> list[float]:
+    """The largest distances of tensors and of losses between runs side by side and alone, after 6 steps."""
+    fused = side_by_side(loaded, section, seeds, RECIPE(steps=6))
+    alone = [by_itself(loaded, section, seed, RECIPE(steps=6))[seed] for seed in seeds]
+    return [max(pair) for pair in zip(*(distance(alone[s], fused[s]) for s in seeds), strict=True)]
+
+
+def times(loaded: Backbone, section: dict, seeds: range, steps: int) -> tuple[float, float, float]:
+    """The milliseconds of a step of one seed alone, of all side by side, and of one alone again."""
+    recipe = RECIPE(steps=steps)
+    one = milliseconds(by_itself(loaded, section, seeds[0], recipe)[seeds[0]][2])
+    many = milliseconds(side_by_side(loaded, section, seeds, recipe)[seeds[0]][2])
+    return one, many, milliseconds(by_itself(loaded, section, seeds[0], recipe)[seeds[0]][2])
+
+
 def main() -> None:
     """Prints a line for each method: differences from separate runs in fp32, and times of a step."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -114,26 +129,15 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     print(f"{name}, GPT-2 {options.size} with random weights, B=8, {options.seeds} seeds, torch {torch.__version__}")
-    recipe = partial(
-        Recipe, batch_size=8, accumulation=1, schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0,
-        cache_gb=0.0, checkpointing=False, compile=False, cuda_graphs=False,
-        loss="token_mean", dropout=False, validate_every=None, select="loss", patience=None, checkpoint_seconds=1e9,
-    )  # fmt: skip
     failed, dtypes = [], (torch.float32, torch.bfloat16)
     backbones = {dtype: backbone(options.size, dtype, device) for dtype in dtypes}
     for method in options.methods:
-        section, seeds = sections(method), range(options.seeds)
-        exact = backbones[torch.float32]
-        fused = side_by_side(exact, section, seeds, recipe(steps=6))
-        alone = [by_itself(exact, section, seed, recipe(steps=6))[seed] for seed in seeds]
-        apart = [max(pair) for pair in zip(*(distance(alone[s], fused[s]) for s in seeds), strict=True)]
+        section, seeds = section_of(method), range(options.seeds)
+        apart = differences(backbones[torch.float32], section, seeds)
         failed += [method] if max(apart) > TOLERANCE else []
         print(f"{method:8} fp32 after 6 steps: tensors differ by {apart[0]:.1e}, losses by {apart[1]:.1e}", flush=True)
         for dtype, loaded in backbones.items():
-            timed = recipe(steps=options.steps)
-            one = milliseconds(by_itself(loaded, section, 0, timed)[0][2])
-            many = milliseconds(side_by_side(loaded, section, seeds, timed)[0][2])
-            again = milliseconds(by_itself(loaded, section, 0, timed)[0][2])
+            one, many, again = times(loaded, section, seeds, options.steps)
             kind = str(dtype).removeprefix("torch.")
             print(
                 f"{method:8} {kind}: one alone {one:.1f} ms (again {again:.1f}), {options.seeds} side by side "

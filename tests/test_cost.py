@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from peft_cli.cost import Meter, PeakMemory, step_times
+from peft_cli.cost import Meter, PeakMemory, counted, step_times
 from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
 from tests import test_train as training
@@ -38,6 +38,14 @@ def test_flops_of_a_step_are_those_of_its_matrix_products():
     unneeded = 2 * (3 * (tokens - 4) + 9 * 4) * D_MODEL**2
     low, high = 2 * forward - unneeded, 2 * forward - unneeded + attention * 4.5
     assert low <= meter.exact["flops_per_step"] <= high
+
+
+def test_attention_is_counted_on_a_cpu_as_on_a_gpu():
+    query, key, value = (torch.randn(2, 3, length, 16, requires_grad=True) for length in (5, 7, 7))
+    with counted(()) as counts:
+        torch.nn.functional.scaled_dot_product_attention(query, key, value).sum().backward()
+    product = 2 * 2 * 3 * 5 * 7 * 16  # two of them forward; backward four, and the scores again
+    assert counts["flops_per_step"] == (2 + 5) * product
 
 
 def test_a_longer_prompt_costs_more_and_full_tuning_saves_no_weights():

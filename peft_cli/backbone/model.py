@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from peft_cli.backbone.beams import read_once
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.forms import Hypotheses, entailing
 from peft_cli.backbone.frozen import Frozen
+from peft_cli.backbone.kernels import join
 from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
 from peft_cli.backbone.prompts import prompted
 from peft_cli.backbone.shares import OwnHead, Shares
@@ -48,6 +50,7 @@ class Backbone:
         rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
         self.shares, self.own_head = Shares(self), None
+        join(model)
         self.read_words_head = read_words_head  # from the checkpoint, whose other heads the model has not
         limits = max_source_tokens, max_target_tokens
         self.begin(Encoder(tokenizer, self.family, separator, *limits, labels, is_number, hypotheses))
@@ -179,8 +182,10 @@ class Backbone:
     def generate(self, inputs: dict[str, Tensor], **options: Any) -> Any:
         """What transformers' `generate` gives with `options`: the ids written, [B, T], without those that were read."""
         inputs = self.led(inputs)
-        if "input_ids" in inputs and self.family.is_decoder_only:
-            inputs = self.embed(inputs)  # from vectors, a decoder returns what it wrote alone
+        if self.family.is_decoder_only:
+            if "input_ids" in inputs:
+                inputs = self.embed(inputs)  # from vectors, a decoder returns what it wrote alone
+            inputs = inputs | read_once(self.model, inputs, options)
         return self.model.generate(**inputs, do_sample=False, **options)
 
     # the four places
