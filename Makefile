@@ -42,7 +42,7 @@ check: setup ## checks style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup ## times it beside HF peft, on a quiet machine in about 12 minutes; some rows: make bench ROWS=1,4
+bench: setup ## times it beside HF peft, in a quarter of an hour on a quiet machine; some rows: make bench ROWS=1,4
 	$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS))
 
 steps: setup ## times a step of each method on the embedded backbone
