@@ -101,6 +101,8 @@ def slow(cfg, choices, overrides):
 
     run, signals = folder(cfg, choices), Signals()
     with locked(run.path), signals.heard():
+        if run.is_finished:  # another process did it just before, as peft-run sees too
+            return
         (run.path / "log.jsonl").touch()
         for _ in range(cfg.shots):
             time.sleep(0.05)
