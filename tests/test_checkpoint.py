@@ -22,6 +22,20 @@ class Killed(Exception):
     pass
 
 
+def writer(log, checkpoint, kill_at):
+    """What writes rows to a log that goes on with its checkpoint, and is gone right after the row of a step."""
+    if checkpoint.step == 0:
+        log.write_text("")
+
+    def write(row):
+        with log.open("a") as file:
+            file.write(json.dumps({name: value for name, value in row.items() if name != "step_seconds"}) + "\n")
+        if row["step"] == kill_at and "loss" in row:
+            raise Killed
+
+    return write
+
+
 def start(folder, kill_at=None, kind="pt", recipe=RECIPE, every_seconds=0.0):
     """Trains in `folder`, from its checkpoint if it has one; is gone right after a step was logged."""
     backbone = make_backbone("gpt2")
@@ -35,15 +49,7 @@ def start(folder, kill_at=None, kind="pt", recipe=RECIPE, every_seconds=0.0):
                 module.p = 0.5
     checkpoint = Checkpoint(folder, every_seconds, Signals(), MADE_OF)
     log = folder / "log.jsonl"
-    if checkpoint.step == 0:
-        log.write_text("")
-
-    def write(row):
-        with log.open("a") as file:
-            file.write(json.dumps({name: value for name, value in row.items() if name != "step_seconds"}) + "\n")
-        if row["step"] == kill_at and "loss" in row:
-            raise Killed
-
+    write = writer(log, checkpoint, kill_at)
     found = train(backbone, method, EXAMPLES[:2], EXAMPLES[2:], recipe, None, write, checkpoint)
     return {name: tensor.clone() for name, tensor in method.state_dict().items()}, found, log.read_text()
 

@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from peft_cli.backbone.text import positions_of
+
 
 def read_once(model: PreTrainedModel, inputs: dict[str, Tensor], options: dict[str, Any]) -> dict[str, DynamicCache]:
     """A decoder's cache of all but the last of `inputs_embeds` [B, T, d_model] for every beam, from one pass of B rows.
@@ -17,7 +19,7 @@ def read_once(model: PreTrainedModel, inputs: dict[str, Tensor], options: dict[s
     if beams == 1 or length == 1 or not options.get("use_cache", True):
         return {}
     cache = DynamicCache(config=model.config)
-    positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    positions = positions_of(inputs["attention_mask"])
     model(**inputs, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
     cache.crop(-1)  # generation begins with the last token
     cache.batch_repeat_interleave(beams)

@@ -24,7 +24,7 @@ from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
 from peft_cli.backbone.prompts import prompted
 from peft_cli.backbone.shares import OwnHead, Shares
 from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at, places_of
-from peft_cli.backbone.text import Encoded, Encoder, collate
+from peft_cli.backbone.text import Encoded, Encoder, collate, positions_of
 from peft_cli.data import Example
 
 
@@ -142,7 +142,7 @@ class Backbone:
         targets = inputs.pop("labels")
         if self.family.is_decoder_only:
             targets = causal_targets(targets)
-            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+            inputs["position_ids"] = positions_of(inputs["attention_mask"])
         elif self.family.generates:
             inputs["decoder_input_ids"] = self.model.prepare_decoder_input_ids_from_labels(labels=targets)
         return inputs, targets

@@ -151,3 +151,8 @@ def pad_rows(rows: Sequence[list[int]], pad: int, left: bool = False) -> dict[st
     ids = torch.full(own.shape, pad)
     ids[own] = torch.tensor([token for row in rows for token in row], dtype=ids.dtype)
     return {"input_ids": ids, "attention_mask": own.long()}
+
+
+def positions_of(mask: Tensor) -> Tensor:
+    """The position [B, T] of each token in its own row; `mask` [B, T] is 1 where a row's own ids stand."""
+    return (mask.cumsum(-1) - 1).clamp(min=0)

@@ -1,6 +1,5 @@
 """What is kept of frozen activations, against the whole way."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -20,6 +19,7 @@ from peft_cli.speed import slow_down, speed_up
 from peft_cli.stop import Signals
 from peft_cli.train import backward, summed_loss, train
 from tests.conftest import CONFIGS, EXAMPLES, examples_for, make_backbone
+from tests.test_checkpoint import Killed, writer
 from tests.test_train import RECIPE
 
 RECIPE = replace(RECIPE, batch_size=3, validate_every=3)
@@ -125,20 +125,12 @@ def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(tmp_path, kill_at
         torch.manual_seed(0)
         method, log = top(backbone), folder / "log.jsonl"
         checkpoint = Checkpoint(folder, 0.0, Signals(), {})
-        if checkpoint.step == 0:
-            log.write_text("")
-
-        def write(row):
-            with log.open("a") as file:
-                file.write(json.dumps({name: value for name, value in row.items() if name != "step_seconds"}) + "\n")
-            if row["step"] == kill_at and "loss" in row:
-                raise KeyboardInterrupt
-
+        write = writer(log, checkpoint, kill_at)
         train(backbone, method, EXAMPLES, EXAMPLES[:1], replace(RECIPE, batch_size=2), None, write, checkpoint)
         return log.read_text()
 
     whole = run(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         run(tmp_path / "killed", kill_at)
     assert run(tmp_path / "killed") == whole
 
