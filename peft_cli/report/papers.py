@@ -5,6 +5,7 @@ A file -> PaperTable (columns data.metric, rows of methods and values) -> theirs
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,9 +99,8 @@ def beside(runs: Sequence[Run], names: Sequence[str]) -> Iterator[Section]:
 
 def matching(runs: Sequence[Run]) -> Iterator[Section]:
     """Of all tables the cells that have a run; the tables without one are named."""
-    without = []
+    without, known = [], {run.fields["run.data"] for run in runs}
     for table in load():
-        known = {run.fields["run.data"] for run in runs}
         found = list(lines(table, runs)) if any(column.partition(".")[0] in known for column in table.columns) else []
         ours = [line for line in found if line[2].value is not None]
         if ours:
@@ -139,8 +139,18 @@ def cited_in(table: PaperTable) -> list[dict[str, str]]:
     return [table.sources[key] for key in keys]
 
 
+def by_method(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
+    """The runs of each data set and method."""
+    found = defaultdict(list)
+    for run in runs:
+        if not run.is_system:
+            found[run.fields["run.data"], run.fields["run.method"]].append(run)
+    return found
+
+
 def lines(table: PaperTable, runs: Sequence[Run]) -> Iterator[list[Cell]]:
     """A line for each published number: what it is, theirs, ours, runs, difference, within."""
+    known = by_method(runs)
     for j, column in enumerate(table.columns):
         for row in table.rows:
             theirs = row["values"][j]
@@ -151,15 +161,18 @@ def lines(table: PaperTable, runs: Sequence[Run]) -> Iterator[list[Cell]]:
             version = row.get("source", table.source) if len(cited_in(table)) > 1 else None
             names = [column, row.get("label", row.get("method")), backbone, version]
             told = " · ".join(name for name in names if name and name != "-")
-            yield [*cells([told]), Cell(f"{theirs:.{digits}f}", theirs), *ours(table, row, column, runs, digits)]
+            yield [*cells([told]), Cell(f"{theirs:.{digits}f}", theirs), *ours(table, row, column, known, digits)]
 
 
-def ours(table: PaperTable, row: Mapping, column: str, runs: Sequence[Run], digits: int) -> list[Cell]:
+def ours(
+    table: PaperTable, row: Mapping, column: str, runs: Mapping[tuple[str, str], Sequence[Run]], digits: int
+) -> list[Cell]:
     """Ours, runs, difference and within; why there is none where there is none."""
     if "method" not in row or table.not_ours:
         return cells([SYSTEM if "method" not in row else ABSENT, ABSENT, ABSENT, ABSENT])
     data, _, metric = column.partition(".")
-    found = [run for run in runs if fits(run, table, row, data) and run.fields.get(f"scores.{metric}") is not None]
+    there = runs.get((data, row["method"]), ())
+    found = [run for run in there if fits(run, table, row) and run.fields.get(f"scores.{metric}") is not None]
     found = list({run.seeds: run for run in reversed(found)}.values()) if alike(found) else found
     if not found:
         return cells([NOT_RUN, 0, ABSENT, ABSENT])
@@ -176,11 +189,11 @@ def ours(table: PaperTable, row: Mapping, column: str, runs: Sequence[Run], digi
     return [Cell(told, mean), *cells([len(found)]), difference, Cell(within)]
 
 
-def fits(run: Run, table: PaperTable, row: Mapping, data: str) -> bool:
-    """Whether a run is one of a row's: all training examples, the whole test set, the settings that it names."""
-    wanted = {"data": data, "method": row["method"], "backbone": row.get("backbone", table.backbone), "shots": None}
-    wanted |= {"test_limit": None} | (table.where or {}) | row.get("where", {})
-    return not run.is_system and all(as_typed(field(run, key)) == as_typed(value) for key, value in wanted.items())
+def fits(run: Run, table: PaperTable, row: Mapping) -> bool:
+    """Whether a run of a row's method is the row's: all training examples, the whole test set, what else it names."""
+    wanted = {"backbone": row.get("backbone", table.backbone), "shots": None, "test_limit": None}
+    wanted |= (table.where or {}) | row.get("where", {})
+    return all(as_typed(field(run, key)) == as_typed(value) for key, value in wanted.items())
 
 
 def settled(run: Run) -> tuple:

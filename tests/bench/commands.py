@@ -17,6 +17,13 @@ from tests.bench.timing import in_turn
 from tests.report.results import METHODS, SHOTS, study, write_study
 
 FINISHED, STUDY = 100, 10_000  # runs of a sweep, runs of a report
+WEIGHED = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""  # a small process between: to Linux a child that starts from a large one was as large
 
 
 def row_12(settings: Settings) -> list[Line]:
@@ -79,9 +86,7 @@ def report(folder: Path) -> tuple[float, float]:
     start = time.perf_counter()
     command = [sys.executable, "-m", "peft_cli.report", str(folder / "runs"), "--out", str(folder / "report")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process = subprocess.run([sys.executable, "-c", WEIGHED, *command], env=environment, capture_output=True, text=True)
     if process.returncode != 0:
-        raise RuntimeError(f"peft-report ended with exit code {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e6
+        raise RuntimeError(f"peft-report ended with exit code {process.returncode}: {process.stderr}")
+    return time.perf_counter() - start, int(process.stdout) * 1024 / 1e6
