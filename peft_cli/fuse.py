@@ -19,6 +19,7 @@ from torch import Tensor
 from peft_cli.backbone import Backbone, Encoded
 from peft_cli.checkpoint import random_states, set_random_states
 from peft_cli.evaluate import Decoding, log_likelihoods, write
+from peft_cli.loss import summed
 from peft_cli.method import Method
 from peft_cli.stop import Signals
 from peft_cli.together import forward_together, inputs_together, write_together
@@ -221,7 +222,7 @@ def backward_together(parts: Sequence[Part], recipe: Recipe) -> list[float]:
 def summed_losses(parts: Sequence[Part]) -> list[Tensor]:
     """What `train.summed_loss` gives for each part."""
     made = forward_together(inputs_together(parts))
-    return [F.cross_entropy(logits.float(), targets, reduction="sum") for logits, targets in made]
+    return [summed(logits, targets) for logits, targets in made]
 
 
 def log_likelihoods_together(parts: Sequence[Part]) -> list[Tensor]:

@@ -6,7 +6,7 @@ step on the same tensors, so the batch is copied into tensors that stay, and gra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from peft_cli.backbone import IGNORE, Backbone, Encoded
+from peft_cli.loss import summed
 from peft_cli.method import Method
 
 TOKENS, TARGETS = 16, 32  # lengths are filled up to multiples of the first, scored positions to multiples of the second
@@ -22,12 +23,12 @@ WARM_UPS = 3  # steps before a capture, in which libraries set themselves up
 
 
 class Graphs:
-    """Adds the gradients of a batch by CUDA graphs, one for each shape; `summed` is the loss of logits and targets.
+    """Adds the gradients of a batch by CUDA graphs, one for each shape.
 
     Raises ValueError for a backbone that is on no GPU, and where a method's step cannot be captured.
     """
 
-    def __init__(self, backbone: Backbone, method: Method, summed: Callable[[Tensor, Tensor], Tensor]):
+    def __init__(self, backbone: Backbone, method: Method):
         if backbone.model.device.type != "cuda":
             raise ValueError(
                 f"train.cuda_graphs=true is for a GPU, and the backbone is on {backbone.model.device}; "
@@ -39,7 +40,7 @@ class Graphs:
                 "train.cuda_graphs=false"
             )
         self.parameters = list(method.parameters())
-        self.step = Step(backbone, method, summed)
+        self.step = Step(backbone, method)
         self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
         self.captured: dict[tuple, tuple[torch.cuda.CUDAGraph, dict[str, Any], Tensor]] = {}
 
@@ -93,13 +94,13 @@ class Graphs:
 class Step:
     """Forward and backward of a padded batch, in which nothing waits for the device."""
 
-    def __init__(self, backbone: Backbone, method: Method, summed: Callable[[Tensor, Tensor], Tensor]):
-        self.backbone, self.method, self.summed = backbone, method, summed
+    def __init__(self, backbone: Backbone, method: Method):
+        self.backbone, self.method = backbone, method
 
     def loss(self, batch: dict[str, Any], most: int | None) -> Tensor:
         """The loss of a batch as `padded` makes it, divided by its `total`."""
         inputs = {name: tensor for name, tensor in batch.items() if name != "total"}
-        return self.summed(*self.backbone.forward(self.method.inputs(inputs), most)) / batch["total"]
+        return summed(*self.backbone.forward(self.method.inputs(inputs), most)) / batch["total"]
 
     def __call__(self, batch: dict[str, Any], most: int | None) -> Tensor:
         """The same, after its gradients were added."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from peft_cli.backbone import Backbone, Encoded
 from peft_cli.checkpoint import Checkpoint, NoCheckpoint
 from peft_cli.data import Example
 from peft_cli.graphs import Graphs
+from peft_cli.loss import summed
 from peft_cli.method import Method
 from peft_cli.speed import slow_down, speed_up
 
@@ -64,7 +64,7 @@ def train(
     batches = Batches(backbone.encode(examples), recipe.batch_size)
     if compute is alone:
         speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe)
-    more = (Graphs(backbone, method, summed),) if recipe.cuda_graphs and compute is alone else ()
+    more = (Graphs(backbone, method),) if recipe.cuda_graphs and compute is alone else ()
     best = Best(method, recipe, validator(backbone, method, validation, recipe, metric, compute), log)
     checkpoint = checkpoint or NoCheckpoint()
     step = checkpoint.restore(method=method, optimizer=optimizer, schedule=schedule, batches=batches, best=best)
@@ -119,13 +119,6 @@ def summed_loss(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> 
     batch = backbone.batch(rows)
     loss = summed(*backbone.forward(method.inputs(batch)))
     return loss + method.extra_loss(batch) if method.training else loss
-
-
-def summed(logits: Tensor, targets: Tensor) -> Tensor:
-    """The cross-entropy of logits [N, V] and targets [N] in nats, or the squared error of numbers, summed."""
-    if targets.is_floating_point():
-        return F.mse_loss(logits[:, 0].float(), targets, reduction="sum")
-    return F.cross_entropy(logits.float(), targets, reduction="sum")
 
 
 def scale(rows: Sequence[Encoded], recipe: Recipe) -> int:

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from peft_cli.graphs import Graphs, Step, leaves, padded
 from peft_cli.method.ft import FT
 from peft_cli.speed import slow_down, speed_up
-from peft_cli.train import backward, parts, scale, summed, train
+from peft_cli.train import backward, parts, scale, train
 from tests.conftest import CONFIGS, examples_for, make_backbone
 from tests.method.test_contract import PAIRS, form_of, make_method, stir
 from tests.test_train import RECIPE
@@ -51,7 +51,7 @@ def test_a_padded_step_has_the_loss_and_gradients_of_the_plain_one(pair):
         p.grad.zero_()
     batch, most = padded(backbone, rows)
     batch["total"] = torch.tensor(float(scale(rows, RECIPE)))
-    same = Step(backbone, method, summed)(batch, most)
+    same = Step(backbone, method)(batch, most)
     assert same.item() == pytest.approx(loss, rel=1e-5)
     assert all(torch.allclose(p.grad, expected[name], atol=1e-5) for name, p in method.named_parameters())
 
@@ -63,7 +63,7 @@ def test_nothing_in_a_step_waits_for_the_device_or_comes_from_another(pair, monk
     batch, most = padded(backbone, rows)
     batch["total"] = torch.ones((), device="meta")
     with NothingWaits():
-        Step(backbone, method, summed)(batch, most)
+        Step(backbone, method)(batch, most)
     assert all(p.grad.device.type == "meta" for p in method.parameters())
 
 
@@ -77,7 +77,7 @@ def test_what_is_frozen_is_padded_too(family):
     batch, most = padded(backbone, rows)
     assert batch["frozen"]
     batch["total"] = torch.tensor(float(scale(rows, RECIPE)))
-    assert Step(backbone, method, summed).loss(batch, most).item() == pytest.approx(expected, rel=1e-5)
+    assert Step(backbone, method).loss(batch, most).item() == pytest.approx(expected, rel=1e-5)
     slow_down(backbone)
 
 
@@ -98,7 +98,7 @@ def test_batches_share_a_few_shapes_and_none_is_longer_than_the_backbone_reads(f
 def test_without_a_gpu_they_are_refused():
     backbone, method, _ = made(PAIRS[0])
     with pytest.raises(ValueError, match=r"train.cuda_graphs=true is for a GPU, and the backbone is on cpu; take"):
-        Graphs(backbone, method, summed)
+        Graphs(backbone, method)
 
 
 def test_they_are_refused_beside_checkpointing():
@@ -111,7 +111,7 @@ def test_they_are_refused_beside_checkpointing():
 @pairs
 def test_a_graph_adds_the_plain_ways_gradients(pair):
     backbone, method, rows = made(pair, "cuda")
-    add = Graphs(backbone, method, summed)
+    add = Graphs(backbone, method)
     for batch in (rows, rows[:2], rows[1:], rows):  # captured, of other shapes, and repeated
         method.zero_grad()
         loss = backward(backbone, method, batch, RECIPE)
@@ -140,7 +140,7 @@ def test_a_run_with_graphs_is_the_run_without(pair, accumulation):
 @gpu
 def test_parts_of_other_shapes_add_up_in_one_step():
     backbone, method, rows = made(PAIRS[0], "cuda")
-    add, recipe = Graphs(backbone, method, summed), replace(RECIPE, accumulation=3)
+    add, recipe = Graphs(backbone, method), replace(RECIPE, accumulation=3)
     assert len(parts(rows, 3)) == 3
     loss = backward(backbone, method, rows, RECIPE)
     expected = [p.grad.clone() for p in method.parameters()]

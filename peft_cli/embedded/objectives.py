@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from random import Random
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -17,6 +16,7 @@ from peft_cli.embedded.architectures import SENTINELS
 from peft_cli.embedded.corpus import Corpus
 from peft_cli.embedded.records import HELD_OUT, named_domain
 from peft_cli.embedded.tasks import Pair, described, document, short_pair
+from peft_cli.loss import summed
 
 LENGTH = 512  # tokens of a decoder's row
 ENCODER_LENGTH = 256  # at most, of an encoder's row
@@ -156,7 +156,7 @@ def loss(model: PreTrainedModel, rows: Sequence[Row]) -> tuple[Tensor, int]:
         inputs, labels = {"input_ids": inputs["input_ids"]}, causal_targets(labels)
     places = places_of(labels)
     logits = logits_at(model, inputs, places)
-    return F.cross_entropy(logits.float(), labels.flatten()[places], reduction="sum"), len(places)
+    return summed(logits, labels.flatten()[places]), len(places)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from peft_cli.backbone.text import collate
 from peft_cli.data import Example, few_shot
 from peft_cli.data.mini import load
 from peft_cli.graphs import Graphs
-from peft_cli.train import Recipe, backward, summed, train
+from peft_cli.train import Recipe, backward, train
 from tests import gpu_fuse
 from tests.bench import peers
 from tests.bench.compare import judge
@@ -66,7 +66,7 @@ def alike(settings: Settings) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     made, wrapped = sides(settings, torch.float32)
     batch, named = made.backbone.encode(shots()[:8]), dict(made.method.named_parameters())
     theirs = peers.step(wrapped, made.backbone.plain_batch(batch), peers.prompt(wrapped, "prompt"))
-    more = (Graphs(made.backbone, made.method, summed),) if is_on_gpu(made.backbone) else ()
+    more = (Graphs(made.backbone, made.method),) if is_on_gpu(made.backbone) else ()
     expected = {"loss": torch.tensor(theirs.add()), **theirs.gradients()}
     loss = backward(made.backbone, made.method, batch, recipe(made.backbone), *more)
     return expected, {"loss": torch.tensor(loss), **gradients(named)}
