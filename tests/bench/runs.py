@@ -11,12 +11,16 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from tempfile import TemporaryDirectory
 
+import torch
 from scipy.stats import t
+from transformers import AutoModelForCausalLM
 
 from peft_cli.backbone.loading import EMBEDDED
 from peft_cli.data import Data, few_shot
 from peft_cli.data.mini import load
-from tests.bench import steps
+from peft_cli.run import alone, prepare
+from peft_cli.train import Recipe
+from tests.bench import peers, steps
 from tests.bench.lines import Line, Settings
 from tests.bench.models import composed
 from tests.bench.timing import in_turn, shares
@@ -54,6 +58,8 @@ def row_10(settings: Settings) -> list[Line]:
         }
         seconds = in_turn(ways | {"again": ways["ours"]}, settings.times(1))
         judge(line, *results(folder))
+    line.operations = step_operations(composed(*overrides, "backbone.dtype=fp32"))
+    line.note += "; operations are those of a training step"
     line.theirs, line.ours = seconds["theirs"], seconds["ours"]
     line.again = shares(seconds["again"], seconds["ours"])
     return [line]
@@ -73,6 +79,17 @@ def task(config: dict) -> dict:
 def told(data: Data, split: str) -> list[dict]:
     """The examples of a split."""
     return [{"source": e.source, "references": list(e.references)} for e in getattr(data, split)]
+
+
+def step_operations(config: dict) -> list[int]:
+    """The operations of a training step on the first examples: theirs, ours."""
+    data, backbone, _, method, _ = prepare(config, alone())
+    batch = backbone.encode(data.train)[: config["train"]["batch_size"]]
+    plain = AutoModelForCausalLM.from_pretrained(EMBEDDED / config["backbone"]["name"], dtype=torch.float32)
+    wrapped = peers.wrapped(method, plain)
+    theirs = peers.step(wrapped, backbone.plain_batch(batch), peers.prompt(wrapped, "prompt"))
+    made = steps.ours_of(method, backbone, batch, Recipe(**config["train"]))
+    return [step.check().counts["flops_per_step"] for step in (theirs, made.step)]
 
 
 def fresh(folder: Path) -> Path:

@@ -41,7 +41,12 @@ def ours(place: Backbone, batch: list[Encoded], *overrides: str, stirred: bool =
     method = build(config["method"], backbone=place).train()
     if stirred:
         stir(method)
-    recipe = replace(Recipe(**config["train"]), batch_size=len(batch))
+    return ours_of(method, place, batch, Recipe(**config["train"]))
+
+
+def ours_of(method: Method, place: Backbone, batch: list[Encoded], recipe: Recipe) -> Ours:
+    """A step of `method` on all of `batch`."""
+    recipe = replace(recipe, batch_size=len(batch))
     speed_up(place, method, batch, recipe)
     if place.frozen:
         place.frozen.of(batch)  # the first epoch
