@@ -94,27 +94,26 @@ def read_config(run: Path) -> dict:
 
 def build(config: Mapping, beside: Backbone | None = None) -> Method:
     """The method of a run's configuration, on its backbone, with tensors that are not yet the run's."""
+    from peft_cli.backbone.forms import asked_of
     from peft_cli.check import resolve
     from peft_cli.method import Method
 
     sections = {name: dict(config[name]) for name in ("backbone", "method", "data")}
     targets = {name: resolve(section.pop("_target_")) for name, section in sections.items()}
     data = targets["data"](**sections["data"])
-    asked = {"labels": data.labels, "is_number": data.scale is not None}
-    options = sections["backbone"] | asked
-    said = {"hypothesis": data.hypothesis, "method_form": targets["method"].form}
-    backbone = reading(beside, options, said) if beside else targets["backbone"](**options, **said)
+    asked = sections["backbone"] | asked_of(data, targets["method"].form)
+    backbone = reading(beside, asked) if beside else targets["backbone"](**asked)
     return Method(backbone, lr=1.0) if config.get("shots") == 0 else targets["method"](backbone, **sections["method"])
 
 
-def reading(backbone: Backbone, section: Mapping, said: Mapping) -> Backbone:
-    """Another backbone of the same weights, which reads examples as a section of a configuration says."""
+def reading(backbone: Backbone, asked: Mapping) -> Backbone:
+    """Another backbone of the same weights, which reads examples as its configuration and its task ask."""
     from peft_cli.backbone.forms import Hypotheses
     from peft_cli.backbone.text import Encoder
 
-    form = section.get("form") or said["method_form"]
-    asked = None if form == "classes" else Hypotheses(form, said["hypothesis"], backbone.tokenizer)
+    form = asked.get("form") or asked["method_form"]
+    hypotheses = None if form == "classes" else Hypotheses(form, asked["hypothesis"], backbone.tokenizer)
     keys = ("separator", "max_source_tokens", "max_target_tokens", "labels", "is_number")
     return backbone.beside(
-        Encoder(backbone.tokenizer, backbone.family, **{key: section[key] for key in keys}, hypotheses=asked)
+        Encoder(backbone.tokenizer, backbone.family, **{key: asked[key] for key in keys}, hypotheses=hypotheses)
     )

@@ -111,6 +111,7 @@ def alone() -> Alone:
 
 def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, list[dict]]:
     """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
+    from peft_cli.backbone.forms import asked_of
     from peft_cli.data import few_shot
     from peft_cli.method import Method
     from peft_cli.metrics import check_request
@@ -121,9 +122,7 @@ def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, li
     check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
     kind = resolve(config["method"]["_target_"]) if config["shots"] != 0 else Method
-    told = {"labels": data.labels, "is_number": data.scale is not None}
-    told |= {"hypothesis": data.hypothesis, "method_form": kind.form}
-    loaded = place.once("backbone", lambda: build(config["backbone"], **told))
+    loaded = place.once("backbone", lambda: build(config["backbone"], **asked_of(data, kind.form)))
     fingerprint = place.once("fingerprint", loaded.fingerprint)
     backbone = place.backbone(loaded)
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew

@@ -11,20 +11,26 @@ the labels' tokens behind them. By its slot a method can put a vector of its own
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from peft_cli.backbone.text import Encoded, pad_rows
-from peft_cli.data import Hypothesis
+from peft_cli.data import Data, Hypothesis
 
 if TYPE_CHECKING:
     from peft_cli.backbone.model import Backbone
 
 NO_SLOT, AT_MASK = -1, -2  # slots of what is no token of a hypothesis, and of the mask
 LEAST_SOURCE = 8  # tokens of a source that a hypothesis has to leave room for
+
+
+def asked_of(data: Data, form: str) -> dict[str, Any]:
+    """What a backbone is told of a task: its classes, or that it is a number, and how a method's `form` asks for it."""
+    kind = {"labels": data.labels, "is_number": data.scale is not None}
+    return kind | {"hypothesis": data.hypothesis, "method_form": form}
 
 
 class Hypotheses:

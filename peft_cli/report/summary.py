@@ -12,7 +12,7 @@ from peft_cli.report.document import Grid, Section
 from peft_cli.report.figures import drawn
 from peft_cli.report.formats import written
 from peft_cli.report.full import RESAMPLES, compared
-from peft_cli.report.performance import notes
+from peft_cli.report.performance import notes, performance
 from peft_cli.report.pivot import pivot
 from peft_cli.report.runs import Found
 from peft_cli.report.tables import Table, rows, tables
@@ -34,13 +34,23 @@ def summary(found: Found, metrics: Sequence[str], baseline: str, resamples: int 
     """The sections. Raises ValueError where runs are of several data sets or backbones."""
     made = tables(found.runs)
     metrics = compared(made[-1], metrics)
-    place = f"{made[-1].data} · {made[-1].backbone}"
-    yield from (replace(one, title=f"{place}: {one.title}") for one in pivot(found, ["method"], ["shots"], metrics))
+    if any(has_variants(table) for table in made):
+        yield from performance(made, metrics)
+    else:
+        place = f"{made[-1].data} · {made[-1].backbone}"
+        by_shots = pivot(found, ["method"], ["shots"], metrics)
+        yield from (replace(one, title=f"{place}: {one.title}") for one in by_shots)
     yield differences(made, metrics, baseline, RESAMPLES if resamples is None else resamples)
     last = made[-1]
     grids = [grid for grid in cost_grids(last) if not grid.caption.startswith(RELATIVE)]
     yield Section(f"Costs with {shots(last)}", grids, list(notes(last, last.runs)))
     yield from drawn(made, metrics, FIGURES)
+
+
+def has_variants(table: Table) -> bool:
+    """Whether a method stands in several rows, with other settings."""
+    methods = [row.method for row in rows(table.runs)]
+    return len(set(methods)) < len(methods)
 
 
 def differences(made: Sequence[Table], metrics: Sequence[str], baseline: str, resamples: int) -> Section:

@@ -6,7 +6,7 @@ import pytest
 
 from peft_cli.report import main
 from peft_cli.report.summary import FIGURES
-from tests.report.results import METHODS, study, write_study
+from tests.report.results import METHODS, result, study, write_study
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +44,15 @@ def test_its_figures_lie_beside_it(page):
 def test_it_is_of_one_data_set(runs, tmp_path, capsys):
     assert main([str(runs), "--summary", str(tmp_path / "study.md")]) == 2
     assert "--where data=" in capsys.readouterr().err
+
+
+def test_rows_of_one_method_with_other_settings_stand_in_a_table_of_rows(tmp_path):
+    results = study({"pt": METHODS["pt"]}, shots=(50,), seeds=range(3), data=("mini",))
+    results += [
+        result("lora", 50, seed, config__method={"rank": rank, "lr": 1e-3}) for rank in (2, 8) for seed in range(3)
+    ]
+    runs, path = write_study(tmp_path / "runs", results), tmp_path / "study.md"
+    assert main([str(runs), "--metric", "bleu", "--summary", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("## mini · tiny-gpt2 · 50 shots\n")
+    assert "| lora (method.rank=2)" in text and "| lora (method.rank=8)" in text
