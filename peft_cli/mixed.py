@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from peft_cli.data import Example
+from peft_cli.environment import processor
 from peft_cli.evaluate import Decoding, predict
 from peft_cli.many import predict_many
 from peft_cli.method import Method
 from peft_cli.predict import decoding_of, restore_together
-from peft_cli.run import processor
 
 ROUNDS = 2  # of which the fastest counts; the three ways take turns
 BATCH = 16

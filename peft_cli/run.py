@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,8 +18,6 @@ from peft_cli.lock import locked
 from peft_cli.results import UNTOUCHED, RunFolder, folder_of
 
 if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and completion stay quick
-    import torch
-
     from peft_cli.backbone import Backbone
     from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
@@ -64,6 +58,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder, place: Alone) 
     """The straight line: data, backbone, method, training, predictions, result."""
     from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
+    from peft_cli.environment import environment
     from peft_cli.evaluate import Decoding, score_all
     from peft_cli.tracker import Tracker
 
@@ -208,31 +203,6 @@ def cut_texts(backbone: Backbone, data: Data) -> dict[str, int]:
     rows = {split: backbone.encode(getattr(data, split)) for split in ("train", "validation", "test")}
     counts = {f"cut_{split}_sources": sum(row.is_cut for row in part) for split, part in rows.items()}
     return counts | {"cut_train_targets": sum(row.is_target_cut for row in rows["train"])}
-
-
-def environment(device: torch.device) -> dict:
-    """Versions, the source's commit, and the machine, without its name."""
-    import torch
-
-    folder = Path(__file__).parent
-    git = subprocess.run(["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    packages = ("peft-cli", "torch", "transformers", "sacrebleu", "rouge-score", "hydra-core")
-    return {
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
-        "commit": git.stdout.strip() or None,
-        "device": name,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def summary(result: dict, folder: RunFolder) -> str:

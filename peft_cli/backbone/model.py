@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
-import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -25,10 +23,11 @@ from peft_cli.backbone.prompts import prompted
 from peft_cli.backbone.shares import OwnHead, Shares
 from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at, places_of
 from peft_cli.backbone.text import Encoded, Encoder, collate, positions_of
+from peft_cli.backbone.weights import Weights
 from peft_cli.data import Example
 
 
-class Backbone:
+class Backbone(Weights):
     """A frozen `model` with its tokenizer. Not an nn.Module: a method may hold it without owning its weights."""
 
     def __init__(
@@ -298,29 +297,10 @@ class Backbone:
         d_head = getattr(self.config, "d_kv", None) or getattr(self.config, "head_dim", None) or self.d_model // n
         return getattr(self.config, "num_key_value_heads", n), d_head
 
-    def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """Every weight of the model, a tied one once."""
-        own = {} if self.own_head is None else self.own_head.named()
-        return [(name, own.get(name, p)) for name, p in self.model.named_parameters()]
-
-    def output_embedding(self) -> tuple[str, nn.Parameter]:
-        """The matrix [V, d_model] that makes logits, by the name it has in `named_parameters`."""
-        weight = self.model.get_output_embeddings().weight
-        return next((name, p) for name, p in self.named_parameters() if p is weight)
-
     @property
     def form(self) -> str:
         """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.forms` tells."""
         return self.encoder.hypotheses.form if self.encoder.hypotheses else "classes"
-
-    def head(self) -> list[tuple[str, nn.Parameter]]:
-        """The weights of a head that no pretraining has seen; none where the model writes text, or has learnt its."""
-        return self.classifier() if self.has_new_head else []
-
-    def classifier(self) -> list[tuple[str, nn.Parameter]]:
-        """The weights of a classification head, new or not."""
-        pattern = self.family.head
-        return [(name, p) for name, p in self.named_parameters() if pattern and re.fullmatch(pattern, name)]
 
     @property
     def task_type(self) -> str:
@@ -332,17 +312,6 @@ class Backbone:
     def layout(self) -> dict[str, int]:
         """Layers and heads, by the names that HF peft has for them."""
         return {"num_layers": len(next(iter(self.attentions().values()))), "num_attention_heads": self.heads()[0]}
-
-    def name_of(self, module: nn.Module) -> str:
-        """The name of one of the model's modules."""
-        return next(name for name, own in self.model.named_modules() if own is module)
-
-    def fingerprint(self) -> str:
-        """The SHA-256 of all pretrained weights, in their order."""
-        digest, head = hashlib.sha256(), {id(p) for _, p in self.head()}
-        for parameter in (p for _, p in self.named_parameters() if id(p) not in head):
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
-        return digest.hexdigest()
 
     def reserve(self, positions: int) -> None:
         """Tells that a method adds `positions` in front of every input; sources are cut to leave room for them."""
@@ -370,7 +339,3 @@ class Backbone:
             return
         self.reserve(positions)
         self.shift, self.moves = self.shift + positions, moves
-
-    def modules(self, pattern: str) -> list[tuple[str, nn.Module]]:
-        """The modules whose whole name matches `pattern`, in the model's order."""
-        return [(name, module) for name, module in self.model.named_modules() if re.fullmatch(pattern, name)]
