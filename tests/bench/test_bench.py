@@ -8,6 +8,7 @@ import torch
 from tests.bench.__main__ import main, write
 from tests.bench.compare import Step, Writing, compare
 from tests.bench.lines import Line, Settings
+from tests.bench.timing import difference
 
 MACHINE = {"device": "cpu", "name": "a processor", "threads": 1, "torch": "2", "transformers": "5", "peft": "0"}
 
@@ -45,6 +46,12 @@ def test_what_is_not_equal_is_not_timed(tmp_path):
     assert found[1].failure.startswith("not equal: ") and "differs by 1.0e-03" in found[1].failure
     write(tmp_path, found)
     assert "- 1, unequal: not equal: " in (tmp_path / "speed.md").read_text()
+
+
+def test_what_is_zero_but_for_rounding_is_equal_and_what_is_small_is_not():
+    large = torch.ones(4)
+    assert difference({"a": large, "b": 1e-9 * large}, {"a": large, "b": -1e-9 * large})[0] < 1e-3
+    assert difference({"a": large, "b": 1e-4 * large}, {"a": large, "b": 2e-4 * large}) == (1.0, "b")
 
 
 def test_other_tokens_are_not_equal():
