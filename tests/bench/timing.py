@@ -49,8 +49,7 @@ def spread(values: list[float]) -> tuple[float, float]:
 def difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[float, str]:
     """The largest relative difference (by norm) from what is expected, and where; ids are equal or infinitely far.
 
-    A tensor that is smaller than NEXT_TO_NOTHING of the largest is measured by that: the gradient of a key's bias is zero
-    but for rounding.
+    A tensor smaller than NEXT_TO_NOTHING of the largest is measured by that: a key's bias has no gradient but rounding.
     """
     floats = [tensor.float().norm() for tensor in expected.values() if tensor.is_floating_point()]
     least = max(floats, default=torch.zeros(())) * NEXT_TO_NOTHING
