@@ -36,7 +36,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
             means = " or ".join(dict.fromkeys(place.means for place in group))
             kind = "bands" if len(shown) <= MOST_BANDS else "bars, side by side"
             text = f"{titled(metric)} against training examples with {backbone}: {means}, {kind}: 95 % t-intervals"
-            yield f"{backbone}-{metric}", text, figure
+            yield f"{group[0].title if len(group) == 1 else backbone}-{metric}", text, figure
 
 
 def fill(axes: Axes, place: Place, shown: Mapping[str, Look], metric: str) -> None:
