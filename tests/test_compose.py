@@ -82,6 +82,12 @@ def test_an_experiment_has_settings_for_some_choices(settled):
     assert settled("method=pt", "train=full")["method"]["lr"] == 0.8
 
 
+def test_settings_may_be_a_mapping(settled):
+    text = "settings:\n  method=dart: {method.options: {lr: 3e-4}}\n"
+    chosen = settled("method=dart", "data=sst2", "backbone=tiny-roberta", text=text)
+    assert chosen["method"]["options"] == {"lr": 3e-4}
+
+
 def test_what_the_command_line_says_is_stronger_than_settings(settled):
     assert settled("method=pt", "method.lr=0.1")["method"]["lr"] == 0.1
 
