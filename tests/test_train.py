@@ -46,6 +46,13 @@ def test_the_same_seed_gives_the_same_tensors():
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+def test_the_optimizer_ends_where_torchs_own_choice_does(monkeypatch):
+    recipe = replace(RECIPE, weight_decay=0.1)
+    fused = run(recipe)[1].prompt
+    monkeypatch.setattr("peft_cli.train.ADAMW", torch.optim.AdamW)
+    torch.testing.assert_close(fused, run(recipe)[1].prompt, rtol=1e-5, atol=1e-6)
+
+
 def test_token_mean_is_the_mean_over_all_target_tokens():
     backbone, method = make()
     rows = backbone.encode(EXAMPLES)

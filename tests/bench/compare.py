@@ -37,10 +37,10 @@ class Step:
 
     def __init__(
         self, model: nn.Module, add: Callable[[], float], trained: Iterable[Tensor],
-        gradients: Callable[[], dict[str, Tensor]],
+        gradients: Callable[[], dict[str, Tensor]], optimizer: Callable = torch.optim.AdamW,
     ):  # fmt: skip
         self.model, self.add, self.trained, self.gradients = model, add, list(trained), gradients
-        self.optimizer = torch.optim.AdamW(self.trained, lr=LR)
+        self.optimizer = optimizer(self.trained, lr=LR)
 
     def __call__(self) -> None:
         """Forward, backward, update."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from peft_cli.backbone.loading import DTYPES
 from peft_cli.method import Method
 from peft_cli.run import build
 from peft_cli.speed import speed_up
-from peft_cli.train import Recipe, backward
+from peft_cli.train import ADAMW, Recipe, backward
 from tests.bench import peers
 from tests.bench.compare import Step, compare
 from tests.bench.lines import Line, Settings
@@ -51,8 +52,8 @@ def ours_of(method: Method, place: Backbone, batch: list[Encoded], recipe: Recip
     if place.frozen:
         place.frozen.of(batch)  # the first epoch
     named = dict(method.named_parameters())
-    step = Step(place.model, lambda: backward(place, method, batch, recipe), named.values(), lambda: gradients(named))
-    return Ours(step, method, place)
+    add, told = partial(backward, place, method, batch, recipe), partial(gradients, named)
+    return Ours(Step(place.model, add, named.values(), told, ADAMW), method, place)
 
 
 def prompted(length: int, batch: list[Encoded], settings: Settings) -> dict[str, Ours]:
