@@ -114,7 +114,8 @@ def test_the_readmes_table_is_the_sweeps():
 
 
 def test_the_readmes_pictures_are_the_sweeps():
-    told = (ROOT / "experiments" / "mini_shots.md").read_text(encoding="utf-8")
+    pages = [ROOT / "experiments" / f"{name}.md" for name in ("mini_shots", "e2e_shots", "trec")]
+    told = "".join(page.read_text(encoding="utf-8") for page in pages)
     pictures = re.findall(r"!\[[^]]*\]\(experiments/(figures/[^)]+)\)", README.read_text(encoding="utf-8"))
-    assert len(pictures) == 3 and all(f"({picture})" in told for picture in pictures)
+    assert len(pictures) == 6 and all(f"({picture})" in told for picture in pictures)
     assert all((ROOT / "experiments" / picture).stat().st_size < 80_000 for picture in pictures)

@@ -102,9 +102,18 @@ def labels(made: Sequence[Row]) -> list[str]:
     texts = []
     for row in made:
         keys = [key for key in values if key in own[row.method] or (key in shared and key in row.settings)]
+        keys = [key for key in keys if not is_told_by_others(key, row.settings, keys)]
         told = ", ".join(f"{key}={row.settings[key]}" if key in row.settings else f"no {key}" for key in keys)
         texts.append(f"{row.method} ({told})".replace('"', "") if told else row.method)
     return texts
+
+
+def is_told_by_others(key: str, settings: Mapping[str, str], keys: Sequence[str]) -> bool:
+    """Whether `key` is, or is inside of, a mapping that is null here and has keys of its own in other rows."""
+    inner = [other for other in keys if other.startswith(f"{key}.")]
+    outer = [other for other in keys if key.startswith(f"{other}.")]
+    is_null = settings.get(key, "null") == "null"
+    return is_null and bool(inner or any(settings.get(other, "null") == "null" for other in outer))
 
 
 def gathered(mappings: Sequence[Mapping]) -> dict[str, list]:

@@ -56,3 +56,12 @@ def test_rows_of_one_method_with_other_settings_stand_in_a_table_of_rows(tmp_pat
     text = path.read_text(encoding="utf-8")
     assert text.startswith("## mini · tiny-gpt2 · 50 shots\n")
     assert "| lora (method.rank=2)" in text and "| lora (method.rank=8)" in text
+
+
+def test_an_option_that_is_null_or_a_mapping_is_told_once(tmp_path):
+    settings = [{"on_top": None, "options": None}, {"on_top": "ft", "options": {"lr": 3e-4}}]
+    results = [result("lora", 50, seed, config__method=method) for method in settings for seed in range(2)]
+    path = tmp_path / "study.md"
+    assert main([str(write_study(tmp_path / "runs", results)), "--metric", "bleu", "--summary", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert "| lora (method.on_top=null) " in text and "| lora (method.on_top=ft, method.options.lr=0.0003) " in text
