@@ -94,7 +94,8 @@ def rows(runs: Sequence[Run]) -> list[Row]:
 def labels(made: Sequence[Row]) -> list[str]:
     """The method of each row, with the settings that differ: between rows of a method, or beside the methods' own."""
     values = gathered([row.settings for row in made])
-    shared = {key for key in values if len(set(values[key])) > 1 and not key.startswith("method.")}
+    trained = gathered([row.settings for row in made if not row.runs[0].is_floor])
+    shared = {key for key in trained if len(set(trained[key])) > 1 and not key.startswith("method.")}
     same: dict[str, list[dict]] = defaultdict(list)
     for row in made:
         same[row.method].append(row.settings)

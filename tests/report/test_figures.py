@@ -105,7 +105,12 @@ def test_equal_costs_stand_side_by_side_around_their_place():
     found = [Point("a", 100, 1, None), Point("b", 100, 2, None), Point("c", 7, 3, None)]
     moved = {point.label: point for point in side_by_side(found)}
     assert moved["a"].x < 100 < moved["b"].x and moved["a"].x * moved["b"].x == pytest.approx(100**2)
-    assert moved["c"] == found[2] and [point.y for point in moved.values()] == [1, 2, 3]
+    assert moved["c"] == found[2] and [moved[name].y for name in "abc"] == [1, 2, 3]
+
+
+def test_costs_that_are_nearly_equal_do_too():
+    a, b, c = side_by_side([Point("b", 101, 2, None), Point("a", 100, 1, None), Point("c", 150, 3, None)])
+    assert b.x / a.x == pytest.approx(1.25) and c.x == 150
 
 
 def test_the_lines_of_many_methods_stand_side_by_side():

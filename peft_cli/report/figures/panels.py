@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
@@ -19,7 +18,7 @@ WIDTH, HEIGHT, HIGHEST = 1.85, 1.6, 1.5  # of a panel, in inches; beside a long 
 ALONE = 1.6  # times as large is a panel that has no other beside it
 LEFT, RIGHT, TOP, BOTTOM = 0.5, 0.12, 0.3, 0.45  # around a panel
 LETTER, LINE = 0.068, 0.17  # of text, in inches
-APART = 1.25  # the factor between points that would hide each other
+APART, CLOSE = 1.25, 1.1  # the factor between points that would hide each other, and up to which they would
 WIDEST_SHARE = 0.58  # inches, of "0.0028%" and a gap
 NICE = (1, 2, 5, 10)  # steps between labels, times a power of ten
 LEGEND_MARK, WIDEST_LABEL, WIDEST_TITLE = 0.5, 30, 34  # inches; characters; characters
@@ -81,12 +80,15 @@ def scatter(axes: Axes, found: Sequence[Point], looks: Mapping[str, Look]) -> No
 
 
 def side_by_side(found: Sequence[Point]) -> list[Point]:
-    """The points, those with as large an x moved apart on a log axis, so that none hides another."""
-    groups: dict[float, list[Point]] = defaultdict(list)
-    for point in found:
-        groups[point.x].append(point)
+    """The points from left to right, those with about as large an x moved apart on a log axis: none hides another."""
+    groups: list[list[Point]] = []
+    for point in sorted(found, key=lambda point: point.x):
+        if groups and point.x <= CLOSE * groups[-1][0].x:
+            groups[-1].append(point)
+        else:
+            groups.append([point])
     return [
-        point._replace(x=x * APART ** (i - (len(group) - 1) / 2)) for x, group in groups.items()
+        point._replace(x=group[0].x * APART ** (i - (len(group) - 1) / 2)) for group in groups
         for i, point in enumerate(group)
     ]  # fmt: skip
 

@@ -21,7 +21,11 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
     for place in places(tables):
         for metric in place.metrics(metrics):
             groups = {shots: points(group, metric, "stored") for shots, group in place.panels()}
-            groups = {shots: found for shots, found in groups.items() if sum(point.x > 0 for point in found) > 1}
+            groups = {
+                shots: found
+                for shots, found in groups.items()
+                if sum(point.label in place.looks for point in found) > 1
+            }
             if groups:
                 figure, axes = panels(
                     list(groups), place.looks, bottom=BOTTOM + LINE, dashes={FRONT: ":"} | place.floor
@@ -36,15 +40,15 @@ def caption(place: Place, metric: str) -> str:
     return (
         f"{titled(metric)} against weights stored for a task (below: their share of the backbone's), {place.title}: "
         f"{place.means} with 95 % t-intervals; Pareto front: what no method with as few weights is better than; "
-        "methods with as many weights stand side by side"
+        "methods with about as many weights stand side by side"
     )
 
 
 def fill(axes: Axes, place: Place, found: Sequence[Point], metric: str) -> None:
     """The points, the front, and the untouched backbone as a line across."""
-    trained = [point for point in found if point.x > 0]
+    trained = [point for point in found if point.label in place.looks]
     for point in found:
-        if not point.x:
+        if point not in trained:  # the untouched backbone, which may have a head
             axes.axhline(point.y, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
     scatter(axes, side_by_side(trained), place.looks)
     front = pareto(trained, sign(metric))
