@@ -21,11 +21,7 @@ def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str,
     for place in places(tables):
         for metric in place.metrics(metrics):
             groups = {shots: points(group, metric, "stored") for shots, group in place.panels()}
-            groups = {
-                shots: found
-                for shots, found in groups.items()
-                if sum(point.label in place.looks for point in found) > 1
-            }
+            groups = {shots: found for shots, found in groups.items() if len(trained(place, found)) > 1}
             if groups:
                 figure, axes = panels(
                     list(groups), place.looks, bottom=BOTTOM + LINE, dashes={FRONT: ":"} | place.floor
@@ -46,18 +42,23 @@ def caption(place: Place, metric: str) -> str:
 
 def fill(axes: Axes, place: Place, found: Sequence[Point], metric: str) -> None:
     """The points, the front, and the untouched backbone as a line across."""
-    trained = [point for point in found if point.label in place.looks]
+    own = trained(place, found)
     for point in found:
-        if point not in trained:  # the untouched backbone, which may have a head
+        if point not in own:
             axes.axhline(point.y, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-    scatter(axes, side_by_side(trained), place.looks)
-    front = pareto(trained, sign(metric))
+    scatter(axes, side_by_side(own), place.looks)
+    front = pareto(own, sign(metric))
     axes.step(
         [p.x for p in front], [p.y for p in front], where="post", color=GREY, linewidth=1, linestyle=":", zorder=0
     )
-    logarithmic(axes, [point.x for point in trained], whole=place.n_weights)
+    logarithmic(axes, [point.x for point in own], whole=place.n_weights)
     axes.set_xlabel("weights stored", fontsize=8)
     axes.set_ylabel(titled(metric), fontsize=8)
+
+
+def trained(place: Place, found: Sequence[Point]) -> list[Point]:
+    """The points that are not of the untouched backbone, which may have a head and so store something too."""
+    return [point for point in found if point.label in place.looks]
 
 
 def pareto(found: Sequence[Point], direction: int) -> list[Point]:
