@@ -65,3 +65,11 @@ def test_an_option_that_is_null_or_a_mapping_is_told_once(tmp_path):
     assert main([str(write_study(tmp_path / "runs", results)), "--metric", "bleu", "--summary", str(path)]) == 0
     text = path.read_text(encoding="utf-8")
     assert "| lora (method.on_top=null) " in text and "| lora (method.on_top=ft, method.options.lr=0.0003) " in text
+
+
+def test_an_untouched_backbone_with_a_head_is_a_line_and_no_point(tmp_path):
+    results = study({name: METHODS[name] for name in ("pt", "ft")}, shots=(50,), seeds=range(2), data=("mini",))
+    results[0]["cost"]["params_stored"] = 38_214
+    path = tmp_path / "study.md"
+    assert main([str(write_study(tmp_path / "runs", results)), "--metric", "bleu", "--summary", str(path)]) == 0
+    assert (tmp_path / "figures" / "parameters-mini-tiny-gpt2-bleu.png").is_file()
