@@ -54,7 +54,7 @@ fuse: setup ## checks and times several seeds in one process on a GPU
 
 mixed: setup ## times batches of several tasks against one task at a time
 	$(BIN)/peft-run -m +experiment=mixed_tasks runs=$(RUNS)/mixed
-	$(BIN)/python -m peft_cli.mixed $(RUNS)/mixed/mini/tiny-gpt2/*/*/
+	$(BIN)/python -m tests.bench.mixed $(RUNS)/mixed/mini/tiny-gpt2/*/*/
 
 report: setup ## makes tables, comparisons and figures of all runs, in every format, in report/
 	$(BIN)/peft-report $(RUNS) --out $(REPORT)

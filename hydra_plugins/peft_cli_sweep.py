@@ -19,8 +19,6 @@ class Grid(BasicSweeper):
         """Composes the runs for a launcher that is not ours, and refuses what that would pass over."""
         if isinstance(self.launcher, Local):
             return
-        if self.config.fuse > 1:
-            raise ValueError(f"fuse={self.config.fuse} is for hydra/launcher=local alone")
         for key in ("jobs", "plan"):
             if self.config[key]:
                 raise ValueError(f"{key}={self.config[key]} is for hydra/launcher=local and hydra/launcher=slurm alone")
@@ -37,13 +35,13 @@ class Local(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Composes all runs, does what is left of them, and returns how each failed, None where it did not."""
-        from peft_cli.compose import Composer
+        from peft_cli.config.compose import Composer
         from peft_cli.sweep import Options, sweep
 
         composer = Composer(self.loader, self.config)
         composed = [composer(list(overrides)) for overrides in job_overrides]
         runs = [run._replace(config=self.complete(run.config)) for run in composed]
-        options = Options(self.config.jobs, self.config.retry, self.config.plan, self.config.fuse)
+        options = Options(self.config.jobs, self.config.retry, self.config.plan, self.config.jobs_per_gpu)
         failures = sweep(runs, options, self.engine(options), self.request)
         returns = []
         for run, failure in zip(runs, failures, strict=True):
@@ -55,7 +53,7 @@ class Local(Launcher):
         """What does the runs."""
         from peft_cli.sweep import local
 
-        return local.Local(self.task, options.jobs, options.fuse)
+        return local.Local(self.task, options.jobs, options.jobs_per_gpu)
 
 
 class Slurm(Local):
@@ -68,12 +66,12 @@ class Slurm(Local):
         """What does the runs."""
         from omegaconf import OmegaConf
 
-        from peft_cli.check import check
+        from peft_cli.config.check import check
         from peft_cli.sweep import slurm
 
-        if options.fuse > 1:
+        if options.jobs_per_gpu > 1:
             raise ValueError(
-                f"fuse={options.fuse} is for hydra/launcher=local alone; Slurm gives each run a job of its own"
+                f"jobs_per_gpu={options.jobs_per_gpu} is for hydra/launcher=local alone; Slurm gives each run its own job"
             )
         resources = OmegaConf.to_container(OmegaConf.create(self.resources), resolve=True)
         check(resources, slurm.Resources, "hydra.launcher")

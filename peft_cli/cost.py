@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from peft_cli.backbone import Backbone
+from peft_cli.backbone.acceleration import slow_down, speed_up
 from peft_cli.data import Example
 from peft_cli.method import Method
-from peft_cli.speed import slow_down, speed_up
 from peft_cli.train import Recipe, backward, n_tokens
 
 UNTIMED_STEPS = 3  # the first steps pay for what is set up once
@@ -35,9 +35,8 @@ ATTENTION_ON_CPU = {  # torch counts it on a GPU alone
 class Meter:
     """Measures one run, from before its training to after its predictions."""
 
-    def __init__(self, backbone: Backbone, method: Method, fused_with: int = 0):
+    def __init__(self, backbone: Backbone, method: Method):
         self.backbone, self.method = backbone, method
-        self.fused_with = fused_with  # runs side by side with this one, which share its times and memory
         self.params_backbone = backbone.n_parameters
         self.params_trained = count(method.parameters())
         self.step_seconds: list[float] = []
@@ -54,8 +53,7 @@ class Meter:
         compiled. Random state and gradients are left as they were.
         """
         rows = self.backbone.encode(examples)
-        if not self.fused_with:
-            speed_up(self.backbone, self.method, rows, replace(recipe, compile=False))
+        speed_up(self.backbone, self.method, rows, replace(recipe, compile=None))
         rows = (rows[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
         if self.backbone.frozen:
             self.backbone.frozen.of(rows)
@@ -84,7 +82,6 @@ class Meter:
             "tokens_per_second": tokens / times["median"] if times["median"] else None,
             **self.used(),
             "generation_seconds_per_example": generation_seconds_per_example,
-            "fused_with": self.fused_with,
         }
 
     def used(self) -> dict:
@@ -100,12 +97,12 @@ class Meter:
         """What a checkpoint keeps, so that the costs of a run that was killed are those of all its processes."""
         seconds = self.seconds_before + time.perf_counter() - self.start
         parts = {"step_seconds": list(self.step_seconds), "seconds": seconds, "used": self.used()}
-        return parts | {"fused_with": self.fused_with}
+        return parts
 
     def load_state_dict(self, state: dict) -> None:
         """Goes back to what a checkpoint kept."""
         self.step_seconds, self.seconds_before = list(state["step_seconds"]), state["seconds"]
-        self.earlier, self.fused_with = state["used"], max(self.fused_with, state["fused_with"])
+        self.earlier = state["used"]
 
 
 @contextmanager

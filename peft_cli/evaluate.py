@@ -17,7 +17,6 @@ from peft_cli.backbone import Backbone, Encoded
 from peft_cli.data import Data, Example, subsets
 from peft_cli.method import Method
 from peft_cli.metrics import Scores, score
-from peft_cli.train import alone
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,13 @@ def predict(
     done: Callable[[dict[int, str], float], None] = lambda texts, seconds: None,
     known: Mapping[int, str] = MappingProxyType({}),
     known_seconds: float = 0.0,
-    compute: Callable = alone,
 ) -> Prediction:
     """The predicted text of every example; inputs of like length share a batch.
 
     Where the data set has classes, a backbone that writes text predicts the class whose text it finds most likely, or
     with classes=generate the text that it writes. `done` is told the texts of each batch by the examples' numbers, and
     its seconds. A batch that is all in `known`, from an earlier time, is not predicted again; one that is only partly
-    there is, as batches stay what they were. `compute` calls what needs the backbone.
+    there is, as batches stay what they were.
     """
     backbone.model.eval()
     method.eval()
@@ -82,9 +80,9 @@ def predict(
             continue
         batch = [rows[j] for j in chosen]
         if ranks:
-            written = rank(backbone, method, batch, decoding, compute)
+            written = rank(backbone, method, batch, decoding)
         else:
-            written = compute(write, backbone, method, batch, decoding)
+            written = write(backbone, method, batch, decoding)
         made, seconds = dict(zip(chosen, written, strict=True)), time.perf_counter() - start
         texts.update(made)
         total += seconds
@@ -103,14 +101,12 @@ def write(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding:
     return backbone.predict(inputs, **decoding.options())
 
 
-def rank(
-    backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding, compute: Callable = alone
-) -> list[str]:
+def rank(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:
     """The class of each row whose text, with its end token, is the most likely after the source."""
     labels = backbone.encoder.labels
     inputs = [candidate for row in rows for candidate in backbone.encoder.candidates(row)]
     parts = [inputs[i : i + decoding.batch_size] for i in range(0, len(inputs), decoding.batch_size)]
-    scores = torch.cat([compute(log_likelihoods, backbone, method, part) for part in parts])
+    scores = torch.cat([log_likelihoods(backbone, method, part) for part in parts])
     return [labels[i] for i in scores.view(len(rows), len(labels)).argmax(-1).tolist()]
 
 

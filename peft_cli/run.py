@@ -12,29 +12,26 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import NonNegativeInt
 
-from peft_cli.check import check, resolve
-from peft_cli.command import command, failure_of, repeat
-from peft_cli.lock import locked
-from peft_cli.results import UNTOUCHED, RunFolder, folder_of
+from peft_cli.cli.command import command, failure_of, repeat
+from peft_cli.config.check import check, resolve
+from peft_cli.run_folder.lock import locked
+from peft_cli.run_folder.result import UNTOUCHED, RunFolder, folder_of
 
 if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and completion stay quick
     from peft_cli.backbone import Backbone
-    from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
     from peft_cli.data import Data, Example
     from peft_cli.evaluate import Decoding, Prediction
-    from peft_cli.fuse import Alone
     from peft_cli.method import Method
-    from peft_cli.tracker import Tracker
+    from peft_cli.run_folder.checkpoint import Checkpoint
+    from peft_cli.run_folder.signals import Signals
+    from peft_cli.run_folder.tracker import Tracker
 
 DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys that decide which examples a run draws
 
 
-def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str], place: Alone | None = None) -> None:
-    """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was.
-
-    `place` is what it has of a process that it shares with other runs; None has all of it.
-    """
+def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -> None:
+    """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was."""
     config = with_sources(OmegaConf.to_container(cfg, resolve=True))
     folder = folder_of(config, choices)
     if folder.is_finished:
@@ -46,7 +43,7 @@ def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str], p
         if folder.is_finished:  # another process did it just now
             return
         try:
-            result = run(config, choices, folder, place or alone())
+            result = run(config, choices, folder)
         except (Exception, SystemExit) as error:
             reason, is_wrong_request, _ = failure_of(error)
             folder.fail(error, reason, is_wrong_request, repeat(overrides))
@@ -54,27 +51,28 @@ def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str], p
     print(summary(result, folder))
 
 
-def run(config: dict, choices: dict[str, str], folder: RunFolder, place: Alone) -> dict:
+def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     """The straight line: data, backbone, method, training, predictions, result."""
-    from peft_cli.checkpoint import Checkpoint
     from peft_cli.cost import Meter
-    from peft_cli.environment import environment
     from peft_cli.evaluate import Decoding, score_all
-    from peft_cli.tracker import Tracker
+    from peft_cli.run_folder.checkpoint import Checkpoint
+    from peft_cli.run_folder.environment import environment
+    from peft_cli.run_folder.signals import Signals
+    from peft_cli.run_folder.tracker import Tracker
 
     start = time.perf_counter()
-    data, backbone, fingerprint, method, sources = prepare(config, place)
-    meter, signals = Meter(backbone, method, place.fused_with), place.signals
+    data, backbone, fingerprint, method, sources = prepare(config)
+    meter, signals = Meter(backbone, method), Signals()
     described, decoding = describe(data), Decoding(**config["decode"])
     made_of = {"backbone": fingerprint, "init_from": str(sources), **described["sha256"]}
     checkpoint = Checkpoint(folder.path, config["train"]["checkpoint_seconds"], signals, made_of, meter=meter)
     folder.open(config, goes_on=checkpoint.step > 0)
     tracker = Tracker(folder.path, config, **config["wandb"])
     with signals.heard():
-        training = fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint, place)
+        training = fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint)
         method.fold()
         bytes_stored = folder.write_tensors(method.state_dict())
-        prediction = answer(backbone, method, data.test, decoding, folder, place)
+        prediction = answer(backbone, method, data.test, decoding, folder, signals)
     scores = score_all(data, data.test, prediction.texts, config["protocol"], config["more_metrics"])
     folder.write_predictions(data.test, prediction.texts, scores.examples)
     costs = meter.read(prediction.seconds / len(data.test), bytes_stored)
@@ -97,32 +95,22 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder, place: Alone) 
     return result
 
 
-def alone() -> Alone:
-    """All of a process."""
-    from peft_cli.fuse import Alone
-
-    return Alone()
-
-
-def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, list[dict]]:
+def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
     """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
-    from peft_cli.backbone.forms import asked_of
+    from peft_cli.backbone.templates import asked_of
     from peft_cli.data import few_shot
     from peft_cli.method import Method
     from peft_cli.metrics import check_request
-    from peft_cli.transfer import start_from
+    from peft_cli.run_folder.init_from import start_from
 
-    whole = place.once("data", lambda: build(config["data"]))
-    data = few_shot(whole, **{key: config[key] for key in DRAWING})
+    data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
     check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
     kind = resolve(config["method"]["_target_"]) if config["shots"] != 0 else Method
-    loaded = place.once("backbone", lambda: build(config["backbone"], **asked_of(data, kind.form)))
-    fingerprint = place.once("fingerprint", loaded.fingerprint)
-    backbone = place.backbone(loaded)
+    backbone = build(config["backbone"], **asked_of(data, kind.form))
+    fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
-    place.admit(method)
     sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check([*data.train, *data.validation, *data.test])
     return data, backbone, fingerprint, method, sources
@@ -130,11 +118,11 @@ def prepare(config: dict, place: Alone) -> tuple[Data, Backbone, str, Method, li
 
 def fit(
     config: dict, backbone: Backbone, method: Method, data: Data, decoding: Decoding, meter: Meter, folder: RunFolder,
-    tracker: Tracker, checkpoint: Checkpoint, place: Alone,
+    tracker: Tracker, checkpoint: Checkpoint,
 ) -> dict | None:  # fmt: skip
     """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it, None without shots."""
+    from peft_cli.cli.progress import progress
     from peft_cli.evaluate import predict, score_all
-    from peft_cli.progress import progress
     from peft_cli.train import Recipe, train
 
     if config["shots"] == 0:
@@ -142,7 +130,7 @@ def fit(
     recipe = Recipe(**config["train"])
 
     def metric(examples: Sequence[Example]) -> float:
-        texts = predict(backbone, method, examples, decoding, compute=place.compute).texts
+        texts = predict(backbone, method, examples, decoding).texts
         first = replace(data, metrics=data.metrics[:1])
         return score_all(first, examples, texts, config["protocol"]).selects
 
@@ -156,16 +144,16 @@ def fit(
                 done(1, f"loss {row['loss']:.3f}  {1000 * row['step_seconds']:.0f} ms a step")
 
         meter.measure_step(data.train, recipe)
-        return train(backbone, method, data.train, data.validation, recipe, metric, log, checkpoint, place.compute)
+        return train(backbone, method, data.train, data.validation, recipe, metric, log, checkpoint)
 
 
 def answer(
     backbone: Backbone, method: Method, examples: Sequence[Example], decoding: Decoding, folder: RunFolder,
-    place: Alone,
+    signals: Signals,
 ) -> Prediction:  # fmt: skip
     """Predicts, with each batch written down when it is there; what was predicted at an earlier time is kept."""
+    from peft_cli.cli.progress import progress
     from peft_cli.evaluate import predict
-    from peft_cli.progress import progress
 
     partial = folder.partial_predictions()
     with progress("predict", len(examples), len(partial.texts)) as shown:
@@ -173,9 +161,9 @@ def answer(
         def done(texts: dict[int, str], seconds: float) -> None:
             partial.add(texts, seconds)
             shown(len(texts))
-            place.signals.check()
+            signals.check()
 
-        return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds, place.compute)
+        return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds)
 
 
 def identity(config: dict, choices: dict[str, str]) -> dict:
@@ -216,8 +204,7 @@ def summary(result: dict, folder: RunFolder) -> str:
     )
     skipped = result["data"].get("skipped_lines")
     left_out = f"{skipped:,} bad lines of the data were left out\n" if skipped else ""
-    beside = f" with {cost['fused_with']} runs beside it" if cost["fused_with"] else ""
-    timing = f"{1000 * step:.0f} ms a step{beside}" if step else "no training"
+    timing = f"{1000 * step:.0f} ms a step" if step else "no training"
     return (
         f"{scores}  ({result['data']['n_test']} test examples)\n{undefined}{left_out}{trained}\n"
         f"{timing}, peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB, {cost['total_seconds']:.1f} s in all\n"
@@ -237,7 +224,7 @@ def with_sources(config: dict) -> dict:
     backbone = config["backbone"]
     if config["init_from"] is None and "*" not in backbone["name"]:
         return config  # what follows imports torch
-    from peft_cli.transfer import found, the_one
+    from peft_cli.run_folder.init_from import found, the_one
 
     check({"init_from": config["init_from"]}, found, "")
     named = backbone | {"name": the_one(backbone["name"], "backbone.name")}
@@ -255,17 +242,17 @@ def check_all(config: dict) -> None:
     from peft_cli.data import few_shot
     from peft_cli.evaluate import Decoding
     from peft_cli.metrics import check_request
+    from peft_cli.run_folder.init_from import start_from
+    from peft_cli.run_folder.tracker import Tracker
     from peft_cli.sweep import Options
-    from peft_cli.tracker import Tracker
     from peft_cli.train import Recipe
-    from peft_cli.transfer import start_from
 
     check({key: config[key] for key in DRAWING}, few_shot, "")
     check({"seed": config["seed"]}, set_seed, "")
     check({key: config[key] for key in ("protocol", "more_metrics")}, check_request, "")
     check_request(config["protocol"], config["more_metrics"])
     check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
-    check({key: config[key] for key in ("jobs", "fuse", "retry", "plan")}, Options, "")
+    check({key: config[key] for key in ("jobs", "jobs_per_gpu", "retry", "plan")}, Options, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):

@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from peft_cli.backbone import Backbone, Encoded
-from peft_cli.checkpoint import Checkpoint, NoCheckpoint
+from peft_cli.backbone.acceleration import slow_down, speed_up
+from peft_cli.backbone.loss import summed
 from peft_cli.data import Example
-from peft_cli.graphs import Graphs
-from peft_cli.loss import summed
 from peft_cli.method import Method
-from peft_cli.speed import slow_down, speed_up
+from peft_cli.run_folder.checkpoint import Checkpoint, NoCheckpoint
 
 ADAMW = partial(torch.optim.AdamW, fused=True)  # one pass over the weights, where torch's own choice makes ten
 
@@ -42,33 +41,24 @@ class Recipe:
     checkpoint_seconds: NonNegativeFloat
     cache_gb: NonNegativeFloat
     checkpointing: bool
-    compile: bool
-    cuda_graphs: bool
-
-
-def alone(function: Callable, *arguments: Any) -> Any:
-    """What `function` makes of `arguments`: how a run computes that has its backbone to itself; fuse.py has another."""
-    return function(*arguments)
+    compile: Literal["default", "reduce-overhead"] | None
 
 
 def train(
     backbone: Backbone, method: Method, examples: Sequence[Example], validation: Sequence[Example], recipe: Recipe,
     metric: Callable[[Sequence[Example]], float], log: Callable[[dict], None], checkpoint: Checkpoint | None = None,
-    compute: Callable = alone,
 ) -> dict:  # fmt: skip
     """Trains `method` on `examples`, leaves it in its best state, and returns when that was and how long it took.
 
     The best state has the lowest loss or the highest `metric` on `validation`, step 0 included; where nothing is
     validated it is the last one. `log` gets a row for each step (seconds without validation) and each validation.
-    Goes on from `checkpoint` to the tensors of a run without interruption. `compute` calls what needs the backbone.
+    Goes on from `checkpoint` to the tensors of a run without interruption.
     """
     optimizer = ADAMW(method.param_groups(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, recipe))
     batches = Batches(backbone.encode(examples), recipe.batch_size)
-    if compute is alone:
-        speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe)
-    more = (Graphs(backbone, method),) if recipe.cuda_graphs and compute is alone else ()
-    best = Best(method, recipe, validator(backbone, method, validation, recipe, metric, compute), log)
+    speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe)
+    best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
     checkpoint = checkpoint or NoCheckpoint()
     step = checkpoint.restore(method=method, optimizer=optimizer, schedule=schedule, batches=batches, best=best)
     if step == 0:
@@ -78,11 +68,11 @@ def train(
         begin = time.perf_counter()
         backbone.model.train(recipe.dropout)
         method.train()
-        loss = compute(backward, backbone, method, next(batches), recipe, *more)
+        loss = backward(backbone, method, next(batches), recipe)
         if recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=not recipe.cuda_graphs)  # a graph adds to the tensors that it knows
+        optimizer.zero_grad()
         log({"step": step, "loss": loss, "lr": schedule.get_last_lr(), "step_seconds": time.perf_counter() - begin})
         schedule.step()
         if best.is_due(step):
@@ -179,7 +169,6 @@ def validator(
     examples: Sequence[Example],
     recipe: Recipe,
     metric: Callable[[Sequence[Example]], float],
-    compute: Callable,
 ) -> Callable[[], float] | None:
     """What tells how good the method is on `examples`; None where nothing is to be validated."""
     if not examples or recipe.validate_every is None:
@@ -193,7 +182,7 @@ def validator(
         backbone.model.eval()
         method.eval()
         batches = parts(rows, -(-len(rows) // recipe.batch_size))
-        return sum(compute(summed_loss, backbone, method, part).item() for part in batches) / scale(rows, recipe)
+        return sum(summed_loss(backbone, method, part).item() for part in batches) / scale(rows, recipe)
 
     return loss
 

@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.forms import Hypotheses
-from peft_cli.backbone.places import IMPLEMENTATION
+from peft_cli.backbone.hooks import IMPLEMENTATION
+from peft_cli.backbone.templates import Hypotheses
 from peft_cli.data import Example, Hypothesis
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start: their models are too small for more

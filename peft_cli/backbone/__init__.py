@@ -13,6 +13,6 @@ Nothing outside this package knows how GPT-2, Llama, BART, T5 and RoBERTa name t
 from peft_cli.backbone.loading import load
 from peft_cli.backbone.model import Backbone
 from peft_cli.backbone.targets import IGNORE
-from peft_cli.backbone.text import Encoded
+from peft_cli.backbone.tokenization import Encoded
 
 __all__ = ["IGNORE", "Backbone", "Encoded", "load"]

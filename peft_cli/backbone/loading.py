@@ -22,12 +22,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from peft_cli import hub
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.forms import Hypotheses, entailing
+from peft_cli.backbone.hooks import IMPLEMENTATION
 from peft_cli.backbone.model import Backbone
-from peft_cli.backbone.places import IMPLEMENTATION
-from peft_cli.backbone.tuned import Tuned, tuned
+from peft_cli.backbone.run_checkpoint import Tuned, tuned
+from peft_cli.backbone.templates import Hypotheses, entailing
+from peft_cli.config import hub
 from peft_cli.data import Hypothesis
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"

@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from peft_cli.backbone.beams import read_once
+from peft_cli.backbone.activation_cache import Frozen
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.forms import Hypotheses, entailing
-from peft_cli.backbone.frozen import Frozen
-from peft_cli.backbone.kernels import join
-from peft_cli.backbone.places import IMPLEMENTATION, Attention, Block, Linear
-from peft_cli.backbone.prompts import prompted
-from peft_cli.backbone.shares import OwnHead, Shares
+from peft_cli.backbone.fused_gelu import join
+from peft_cli.backbone.generation import read_once
+from peft_cli.backbone.hooks import IMPLEMENTATION, Attention, Block, Linear
+from peft_cli.backbone.prompt_cache import prompted
+from peft_cli.backbone.row_owners import OwnHead, Shares
 from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at, places_of
-from peft_cli.backbone.text import Encoded, Encoder, collate, positions_of
+from peft_cli.backbone.templates import Hypotheses, entailing
+from peft_cli.backbone.tokenization import Encoded, Encoder, collate, positions_of
 from peft_cli.backbone.weights import Weights
 from peft_cli.data import Example
 
@@ -299,7 +299,7 @@ class Backbone(Weights):
 
     @property
     def form(self) -> str:
-        """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.forms` tells."""
+        """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.templates` tells."""
         return self.encoder.hypotheses.form if self.encoder.hypotheses else "classes"
 
     @property

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from peft_cli.backbone.families import Family
-from peft_cli.backbone.shares import OwnHead
+from peft_cli.backbone.row_owners import OwnHead
 
 
 class Weights:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
 
-from peft_cli.check import resolve
+from peft_cli.config.check import resolve
 from peft_cli.data import Data, Example, Hypothesis
 from peft_cli.data.reading.origin import SPLITS, check_counts, find, from_hub, locate, notes, told
 from peft_cli.data.reading.rows import SUFFIXES, Row, read, suffix

@@ -1,4 +1,4 @@
-"""Records of garden plants to a catalogue's prose: a small set that `peft_cli.embedded.mini` made."""
+"""Records of garden plants to a catalogue's prose: a small set that `peft_cli.pretrain.mini` made."""
 
 from __future__ import annotations
 

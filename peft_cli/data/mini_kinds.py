@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from peft_cli.data import Data, Hypothesis
-from peft_cli.embedded import pairs
-from peft_cli.embedded.records import HELD_OUT
+from peft_cli.pretrain import pairs
+from peft_cli.pretrain.records import HELD_OUT
 
 
 def load(kinds: list[str]) -> Data:
-    """300 texts to train, 150 to validate and 300 to test, which `peft_cli.embedded.pairs` makes.
+    """300 texts to train, 150 to validate and 300 to test, which `peft_cli.pretrain.pairs` makes.
 
     Raises ValueError for fewer than two `kinds`, or one that there is not.
     """

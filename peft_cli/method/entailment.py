@@ -11,8 +11,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.forms import NO_SLOT, renew_head, words_head
-from peft_cli.check import check, check_option, folder, resolve
+from peft_cli.backbone.templates import NO_SLOT, renew_head, words_head
+from peft_cli.config.check import check, check_option, folder, resolve
 from peft_cli.method import Method
 
 MASKED_SHARE = 0.15  # of a sentence's tokens, that the fluency loss hides

@@ -8,7 +8,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.places import Linear
+from peft_cli.backbone.hooks import Linear
 from peft_cli.method import Method
 
 

@@ -116,7 +116,7 @@ def listed(text: str) -> list[str]:
 def report(options: Namespace) -> int:
     """Reads, tabulates, writes and prints what `options` ask for."""
     if options.status or options.stale:
-        from peft_cli.status import stale, status
+        from peft_cli.sweep.status import stale, status
 
         print("\n".join(tell(options.folders) for tell in [status] * options.status + [stale] * options.stale))
         return 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from peft_cli.report.runs import Run, as_typed, field, under
 from peft_cli.report.tables import differing
-from peft_cli.results import SEEDS
+from peft_cli.run_folder.result import SEEDS
 
 SAME_TEST = ("test_limit", "data.sha256.test", "scored.protocol")  # alike in all runs of a data set, as decoding is
 DECODING, SIGNATURES = "decode.", "signatures."

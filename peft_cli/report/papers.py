@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from peft_cli.check import folder
+from peft_cli.config.check import folder
 from peft_cli.report.document import Cell, Grid, Section, cells
 from peft_cli.report.intervals import ABSENT, CONFIDENCE, interval
 from peft_cli.report.runs import Run, as_typed, field

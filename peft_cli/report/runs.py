@@ -14,7 +14,7 @@ from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple, NoReturn
 
-from peft_cli.results import CANNOT_CHANGE_A_RESULT, SEEDS, UNUSED_WITHOUT_SHOTS
+from peft_cli.run_folder.result import CANNOT_CHANGE_A_RESULT, SEEDS, UNUSED_WITHOUT_SHOTS
 
 FINISHED, FAILED, INTERRUPTED = "result.json", "error.json", "log.jsonl"  # the first of these tells a folder's state
 SAME_IN_A_TABLE = ("shots", "test_limit", "protocol", "more_metrics")  # the last two: facts tell what was scored

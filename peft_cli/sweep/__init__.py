@@ -14,11 +14,11 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from peft_cli.check import check
-from peft_cli.command import Failure, repeat
-from peft_cli.compose import Composed
-from peft_cli.lock import owner
-from peft_cli.results import RunFolder, folder_of
+from peft_cli.cli.command import Failure, repeat
+from peft_cli.config.check import check
+from peft_cli.config.compose import Composed
+from peft_cli.run_folder.lock import owner
+from peft_cli.run_folder.result import RunFolder, folder_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Options:
     jobs: PositiveInt | None
     retry: bool
     plan: bool | Literal["probe"]
-    fuse: PositiveInt
+    jobs_per_gpu: PositiveInt
 
 
 @dataclass(frozen=True)

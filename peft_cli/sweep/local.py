@@ -1,4 +1,4 @@
-"""A sweep on this machine: `jobs` processes at a time, each with a run of its own, or with several side by side.
+"""A sweep on this machine: `jobs` processes at a time, one for each run.
 
 On a CPU these processes are copies of one that has imported torch and transformers, which takes seconds; on GPUs each
 starts from nothing, as a process that has met a GPU cannot be copied.
@@ -15,16 +15,15 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import NamedTuple
 
-from peft_cli.command import Failure, Task
-from peft_cli.lock import LOST, owner
-from peft_cli.stop import Stopped
+from peft_cli.cli.command import Failure, Task
+from peft_cli.run_folder.lock import LOST, owner
+from peft_cli.run_folder.signals import Stopped
 from peft_cli.sweep import Run
-from peft_cli.sweep.board import Board, name
-from peft_cli.sweep.groups import common, grouped, told
-from peft_cli.sweep.worker import STOPPED, work, work_together
+from peft_cli.sweep.board import Board
+from peft_cli.sweep.worker import STOPPED, work
 
 WARM = ["peft_cli.sweep.warm"]  # what the process that is copied has imported
 LOOK_SECONDS = 0.5  # between two looks at what runs
@@ -32,22 +31,20 @@ ELSEWHERE_SECONDS = 3.0  # between two looks at a run that another process does
 
 
 class Running(NamedTuple):
-    """A process and its runs."""
+    """A process and its run."""
 
-    runs: list[Run]
+    run: Run
     process: multiprocessing.Process
     place: dict[str, str]  # its share of the machine, as environment variables
     began_at: float
-    told: Connection | None  # what runs side by side say when they part
 
 
 class Local:
     """Does runs on this machine; an Engine."""
 
-    def __init__(self, task: Task, jobs: int | None, fuse: int = 1):
-        self.task, self.jobs, self.fuse = task, jobs, fuse
-        self.waiting: deque[list[Run]] = deque()
-        self.apart: set[str] = set()  # what runs have in common that cannot stand side by side
+    def __init__(self, task: Task, jobs: int | None, jobs_per_gpu: int = 1):
+        self.task, self.jobs, self.jobs_per_gpu = task, jobs, jobs_per_gpu
+        self.waiting: deque[Run] = deque()
         self.running: list[Running] = []
         self.elsewhere: list[Run] = []  # what another process does at the moment
         self.failures: dict[str, Failure] = {}
@@ -55,14 +52,12 @@ class Local:
 
     def __call__(self, runs: Sequence[Run]) -> dict[str, Failure]:
         """Does the runs and tells the failures; raises Stopped after a signal, when all runs have stopped."""
-        self.waiting.extend(groups := grouped(runs, self.fuse))
-        self.places = places(self.jobs, runs)
+        self.waiting.extend(runs)
+        self.places = places(self.jobs, self.jobs_per_gpu, runs)
         self.context = context(self.places)
         before = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with Board(len(runs), len(self.places)) as self.board:
-                if self.fuse > 1:
-                    self.board.say(told(groups, self.fuse))
                 self.loop()
         finally:
             for number, handler in before.items():
@@ -85,24 +80,18 @@ class Local:
                 self.running.remove(one)
                 self.places.append(one.place)
                 self.settle(one)
-            running = [(run, one.began_at) for one in self.running for run in one.runs]
-            self.board.show(running, sum(map(len, self.waiting)), len(self.elsewhere))
+            running = [(one.run, one.began_at) for one in self.running]
+            self.board.show(running, len(self.waiting), len(self.elsewhere))
 
-    def start(self, group: Sequence[Run]) -> None:
-        """Starts runs in one process, but for those that another process does or has done."""
-        runs = [run for run in group if self.is_left(run)]
-        if len(runs) > 1 and common(runs[0]) in self.apart:
-            self.waiting.extendleft([run] for run in reversed(runs))
-        elif runs:
-            for run in runs:
-                (run.folder.path / "error.json").unlink(missing_ok=True)  # that of an earlier try
-            place, (told, tells) = self.places.pop(0), self.context.Pipe(duplex=False)
-            one = len(runs) == 1
-            target, arguments = (work, (runs[0],)) if one else (work_together, (runs, tells))
-            process = self.context.Process(target=target, args=(self.task, *arguments, place))
-            process.start()
-            tells.close()
-            self.running.append(Running(runs, process, place, time.monotonic(), told))
+    def start(self, run: Run) -> None:
+        """Starts a run in a process of its own, unless another process does or has done it."""
+        if not self.is_left(run):
+            return
+        (run.folder.path / "error.json").unlink(missing_ok=True)  # that of an earlier try
+        place = self.places.pop(0)
+        process = self.context.Process(target=work, args=(self.task, run, place))
+        process.start()
+        self.running.append(Running(run, process, place, time.monotonic()))
 
     def is_left(self, run: Run) -> bool:
         """Whether a run is still to be done here."""
@@ -115,27 +104,16 @@ class Local:
         return False
 
     def settle(self, one: Running) -> None:
-        """Sees how a process ended."""
-        for run in one.runs:
-            self.settle_run(run, one, alone=len(one.runs) == 1)
-        if one.told.poll() and (why := said(one.told)):
-            self.apart.add(common(one.runs[0]))
-            self.board.say(f"apart     {name(one.runs[0])} and {len(one.runs) - 1} like it: {why}")
-        one.told.close()
-
-    def settle_run(self, run: Run, one: Running, alone: bool) -> None:
-        """Sees how a run ended with its process; one without a result that had others beside it goes on by itself."""
-        code, seconds = one.process.exitcode, time.monotonic() - one.began_at
+        """Sees how a run ended with its process."""
+        run, code, seconds = one.run, one.process.exitcode, time.monotonic() - one.began_at
         if run.folder.is_finished:
-            self.board.finished(run, seconds / len(one.runs))
-        elif code == LOST and alone:
+            self.board.finished(run, seconds)
+        elif code == LOST:
             self.elsewhere.append(run)
         elif self.signals and (code == STOPPED or code < 0):
             self.board.stopped(run)
-        elif alone or run.failure() or code == STOPPED:
-            self.fail(run, run.failure() or run.fail(reason(code)))
         else:
-            self.waiting.appendleft([run])
+            self.fail(run, run.failure() or run.fail(reason(code)))
 
     def fail(self, run: Run, failure: Failure) -> None:
         """Keeps a failure for the end, and shows it."""
@@ -153,7 +131,7 @@ class Local:
             elif failure := run.failure():
                 self.fail(run, failure)
             else:
-                self.waiting.append([run])
+                self.waiting.append(run)
 
     def note(self, number: int, frame: object) -> None:
         """Tells all runs to stop after their step; asked again, ends them at once."""
@@ -166,22 +144,14 @@ class Local:
                 os.kill(one.process.pid, signal.SIGINT)
 
 
-def said(told: Connection) -> str:
-    """What runs side by side said when they parted; nothing where they ended otherwise."""
-    try:
-        return told.recv()
-    except EOFError:
-        return ""
-
-
-def places(jobs: int | None, runs: Sequence[Run]) -> list[dict[str, str]]:
+def places(jobs: int | None, jobs_per_gpu: int, runs: Sequence[Run]) -> list[dict[str, str]]:
     """The share of the machine of each run that goes on at a time, as environment variables of its process.
 
-    One GPU each, and several to a GPU where there are more jobs than GPUs; on a CPU an equal share of the threads.
+    `jobs_per_gpu` runs on each GPU, or `jobs` spread over all GPUs; on a CPU an equal share of the threads.
     """
     uses_gpu = any(run.config["backbone"]["device"] != "cpu" for run in runs)
     found = gpus() if uses_gpu else []
-    jobs = jobs or max(1, len(found))
+    jobs = jobs or max(1, len(found) * jobs_per_gpu)
     if found:
         return [{"CUDA_VISIBLE_DEVICES": found[i % len(found)]} for i in range(jobs)]
     threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))

@@ -7,18 +7,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
-from typing import Any, NoReturn
+from multiprocessing.connection import wait
+from typing import NoReturn
 
 from omegaconf import OmegaConf
 
-from peft_cli.command import Task, failure_of
-from peft_cli.lock import LOST, Busy
-from peft_cli.results import OUTPUT
-from peft_cli.stop import Stopped
+from peft_cli.cli.command import Task, failure_of
+from peft_cli.run_folder.lock import LOST, Busy
+from peft_cli.run_folder.result import OUTPUT
+from peft_cli.run_folder.signals import Stopped
 from peft_cli.sweep import Run
 
 STOPPED = 74  # exit code of a run that a signal stopped, and that can go on
@@ -40,29 +39,6 @@ def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
         tell(run, error)
         sys.exit(1)
     sys.exit(0)
-
-
-def work_together(task: Task, runs: Sequence[Run], tells: Connection, environment: Mapping[str, str]) -> NoReturn:
-    """Does runs side by side and exits: 0 where all of them have ended, each by its result or its error.json, else as
-    `work` does; when they have to part, `tells` gets the reason.
-    """
-    settle_in(environment)
-    redirect(runs[0])
-    from peft_cli.fuse import Apart, Company
-
-    def act(run: Run, seat: Any) -> None:
-        task(OmegaConf.create(run.config), run.choices, run.overrides, seat)
-
-    errors = Company([(partial(act, run), partial(redirect, run)) for run in runs]).work()
-    for run, error in zip(runs, errors, strict=True):
-        redirect(run)
-        if isinstance(error, Apart):
-            tells.send(str(error))
-        elif isinstance(error, Busy | Stopped):
-            print(f"peft-run: {error}", file=sys.stderr)
-        elif error is not None:
-            tell(run, error)
-    sys.exit(STOPPED if any(isinstance(error, Stopped) for error in errors) else 0)
 
 
 def settle_in(environment: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from transformers.utils import logging
 
-from peft_cli.environment import environment
+from peft_cli.run_folder.environment import environment
 from tests.bench import commands, generation, gpu, runs, steps
 from tests.bench.lines import Line, Settings
 from tests.bench.table import document

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from peft_cli.results import folder_of
+from peft_cli.run_folder.result import folder_of
 from tests.bench.lines import Line, Settings
 from tests.bench.models import composer
 from tests.bench.runs import ROOT, peft_run

@@ -8,14 +8,14 @@ from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 import torch
+from peft_cli.graphs import Graphs
 from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.text import collate
+from peft_cli.backbone.tokenization import collate
 from peft_cli.data import Example, few_shot
 from peft_cli.data.mini import load
-from peft_cli.graphs import Graphs
 from peft_cli.train import Recipe, backward, train
 from tests import gpu_fuse
 from tests.bench import peers

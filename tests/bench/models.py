@@ -18,9 +18,9 @@ from transformers import (
 )
 
 from peft_cli.backbone import Backbone, Encoded
+from peft_cli.backbone.hooks import IMPLEMENTATION
 from peft_cli.backbone.loading import EMBEDDED
-from peft_cli.backbone.places import IMPLEMENTATION
-from peft_cli.compose import Composer, compose, hydra_loader
+from peft_cli.config.compose import Composer, compose, hydra_loader
 from tests.bench.lines import Settings
 
 BART = {"encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 12, "decoder_attention_heads": 12}

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 
 from peft_cli.backbone import Backbone, Encoded
+from peft_cli.backbone.acceleration import speed_up
 from peft_cli.backbone.loading import DTYPES
 from peft_cli.method import Method
 from peft_cli.run import build
-from peft_cli.speed import speed_up
 from peft_cli.train import ADAMW, Recipe, backward
 from tests.bench import peers
 from tests.bench.compare import Step, compare

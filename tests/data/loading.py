@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from peft_cli.check import check, resolve
+from peft_cli.config.check import check, resolve
 from peft_cli.data import Data
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from peft_cli.check import resolve
+from peft_cli.config.check import resolve
 from peft_cli.train import Batches, Recipe, backward, summed_loss
 from tests.conftest import CONFIGS, examples_for, make_backbone
 

@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BartConfig, GPT2Config, T5Config
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.places import IMPLEMENTATION
-from peft_cli.check import resolve
+from peft_cli.backbone.hooks import IMPLEMENTATION
+from peft_cli.config.check import resolve
 from tests.conftest import make_tokenizer
 
 ROOT = Path(__file__).parents[2]

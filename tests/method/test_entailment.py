@@ -4,14 +4,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from peft_cli.backbone.forms import AT_MASK
-from peft_cli.backbone.text import Encoder
+from peft_cli.backbone.templates import AT_MASK
+from peft_cli.backbone.tokenization import Encoder
 from peft_cli.data import Example, Hypothesis
 from peft_cli.method.dart import DART
 from peft_cli.method.entailment import Entailment
 from peft_cli.method.lm_bff import LMBFF
 from peft_cli.method.pt import PT
-from peft_cli.together import forward_together, inputs_together
+from peft_cli.serving.multi_method import forward_together, inputs_together
 from peft_cli.train import summed_loss
 from tests.conftest import CLASSES, EXAMPLES, HYPOTHESIS, NLI, make_backbone
 from tests.method.test_contract import take_steps

@@ -2,11 +2,11 @@
 
 import pytest
 from scipy.stats import t
+from tests.test_report import make_result
 
 from peft_cli.report.compare import best, chosen, comparison_grid, paired, win_shares
 from peft_cli.report.runs import as_run
 from peft_cli.report.tables import labels, rows
-from tests.test_report import make_result
 
 
 def made(**scores):

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.test_report import tabulated
 
 from peft_cli.report import full, main
 from peft_cli.report.formats import formats, module
-from tests.test_report import tabulated
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.test_report import make_result
 
 from peft_cli.report.papers import PaperTable, lines, load, matching, read, reproduced
 from peft_cli.report.runs import as_run
-from tests.test_report import make_result
 
 ROOT = Path(__file__).parents[2]
 METHODS = ROOT.parent / "shared" / "methods.md"

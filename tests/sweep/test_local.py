@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from peft_cli.command import command
-from peft_cli.lock import locked
-from peft_cli.results import folder_of
+from peft_cli.cli.command import command
+from peft_cli.run_folder.lock import locked
+from peft_cli.run_folder.result import folder_of
 from peft_cli.sweep import local
 
 ROOT = Path(__file__).parents[2]
 SLOW = """
 import sys
 sys.path.insert(0, {root!r})
-from peft_cli.command import command
+from peft_cli.cli.command import command
 from peft_cli.sweep import local
 from tests.sweep.test_local import slow
 local.WARM = []
@@ -97,7 +97,7 @@ REASONS = {
 
 def slow(cfg, choices, overrides):
     """Takes half a second, and stops at a signal with a checkpoint of its own kind."""
-    from peft_cli.stop import Signals
+    from peft_cli.run_folder.signals import Signals
 
     run, signals = folder(cfg, choices), Signals()
     with locked(run.path), signals.heard():

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from peft_cli.results import RunFolder
+from peft_cli.run_folder.result import RunFolder
 from peft_cli.sweep import Options, Run, sweep
 from peft_cli.sweep.plan import Known, plan, read_cost
 

@@ -16,8 +16,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from peft_cli.lock import locked
-from peft_cli.results import folder_of
+from peft_cli.run_folder.lock import locked
+from peft_cli.run_folder.result import folder_of
 from peft_cli.sweep import Run, queue
 from peft_cli.sweep.board import Board
 from peft_cli.sweep.slurm import JOB, MOST_SUBMISSIONS, Resources, Slurm, never_began
@@ -27,15 +27,15 @@ from tests.sweep.mini_slurm import MiniSlurm
 on_slurm = pytest.mark.slurm
 TASK = """
 import sys
-from peft_cli.command import command
+from peft_cli.cli.command import command
 from tests.sweep import test_local
 command(getattr(test_local, sys.argv.pop(1)))()
 """
 IN_A_JOB = """
 import sys, time
 from pathlib import Path
-from peft_cli.lock import locked
-from peft_cli.results import folder_of
+from peft_cli.run_folder.lock import locked
+from peft_cli.run_folder.result import folder_of
 from peft_cli.sweep import Run, slurm
 
 def finish(config, choices, overrides):
@@ -55,7 +55,7 @@ CHOICES = {"data": "mini", "backbone": "tiny", "method": "pt"}
 SITE = """
 import os, time
 from pathlib import Path
-from peft_cli import lock
+from peft_cli.run_folder import lock
 
 def fsync(file, fsync=os.fsync):
     job = "_".join(os.environ.get(f"SLURM_ARRAY_{{part}}_ID", "") for part in ("JOB", "TASK"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from peft_cli import hub as hub_at
+from peft_cli.config import hub as hub_at
 
 SPLITS = ("train", "validation", "test")
 CONVERTED = "refs/convert/parquet"  # the hub's own copy of a data set whose repository holds a script

@@ -7,7 +7,7 @@ from functools import cache
 from typing import NamedTuple
 from zlib import crc32
 
-from peft_cli.check import options
+from peft_cli.config.check import options
 from peft_cli.report.figures.font import font
 
 # Okabe and Ito (2008) without yellow, which paper swallows; 7 colours, 13 markers and 5 dashes have no common factor

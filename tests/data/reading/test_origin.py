@@ -6,7 +6,7 @@ import time
 import pytest
 from datasets import Dataset
 
-from peft_cli import hub
+from peft_cli.config import hub
 from tests.data.loading import load_data
 
 

@@ -1,0 +1,81 @@
+"""Which examples the few-shot draws of a data set have: experiments/draws.json, so that others can draw the same.
+
+    python -m peft_cli.cli.draws experiments/draws.json e2e=data/e2e webnlg=data/webnlg dart=62659,2768
+
+A data set is given by its `data.root`, or where its files are not at hand by the numbers of its training and
+validation examples, which are all that a draw depends on; the checksum of the texts is then null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from peft_cli.config.check import folder, resolve
+from peft_cli.data import Data, Example, few_shot, fingerprint
+
+SHOTS = (50, 100, 200, 500)
+SEEDS = range(5)
+
+
+def main(path: str, *sets: str) -> None:
+    """Writes the manifest of `sets`, each as name=root or name=numbers, to `path`."""
+    found = {name: draws(data_of(name, given)) for name, _, given in (one.partition("=") for one in sets)}
+    lines = [
+        f' "{name}": {{\n' + ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in part.items()) + "\n }"
+        for name, part in found.items()
+    ]
+    Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def data_of(name: str, given: str) -> Data:
+    """The data set `name` from its root, or one without texts from its numbers of examples."""
+    if given.replace(",", "").isdigit():
+        sizes = zip(("train", "validation"), map(int, given.split(",")), strict=True)
+        return Data(*([Example(f"{split}-{i}", "", ("",)) for i in range(size)] for split, size in sizes), [], ())
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(folder("conf").resolve()), version_base=None):
+        cfg = compose("config", overrides=[f"data={name}", f"data.root={given}"])
+    keys = OmegaConf.to_container(cfg.data)
+    return resolve(keys.pop("_target_"))(**keys)
+
+
+def draws(data: Data) -> dict[str, object]:
+    """The draws of `data`, by data_seed.
+
+    `train` and `validation` are the numbers in the ids of 500 shots; a smaller draw is their beginning. The SHA-256
+    of each number of shots is over the ids, one a line, of training and then validation examples; and over their texts.
+    """
+    rows: dict[str, object] = {"n_train": len(data.train), "n_validation": len(data.validation)}
+    for seed in SEEDS:
+        found = {shots: few_shot(data, shots, seed, None) for shots in SHOTS}
+        largest = found[max(SHOTS)]
+        rows[str(seed)] = {
+            "train": numbers(largest.train),
+            "validation": numbers(largest.validation),
+            "ids_sha256": {shots: ids_checksum([*draw.train, *draw.validation]) for shots, draw in found.items()},
+            "texts_sha256": {
+                shots: fingerprint([*draw.train, *draw.validation]) if draw.train[0].source else None
+                for shots, draw in found.items()
+            },
+        }
+    return rows
+
+
+def numbers(examples: Sequence[Example]) -> list[int]:
+    """The number in each example's id."""
+    return [int(example.id.rpartition("-")[2]) for example in examples]
+
+
+def ids_checksum(examples: Sequence[Example]) -> str:
+    """The SHA-256 of the examples' ids, one a line."""
+    return hashlib.sha256("".join(f"{example.id}\n" for example in examples).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Configuration: overrides and YAML to a checked configuration."""

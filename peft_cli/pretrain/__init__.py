@@ -1,0 +1,1 @@
+"""How the tiny backbones and the embedded data sets were made."""

@@ -1,0 +1,1 @@
+"""Several tasks, each with its own method, on one frozen backbone."""
