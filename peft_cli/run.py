@@ -1,4 +1,4 @@
-"""`peft-run`: one experiment, from its configuration to its result. The only file that sees cfg."""
+"""One experiment, from its configuration to its result. The only file that sees cfg."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import NonNegativeInt
 
-from peft_cli.cli.command import command, failure_of, repeat
 from peft_cli.config.check import check, resolve
+from peft_cli.run_folder.failure import failure_of, repeat_command
 from peft_cli.run_folder.lock import locked
 from peft_cli.run_folder.result import UNTOUCHED, RunFolder, folder_of
 
@@ -46,7 +46,7 @@ def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -
             result = run(config, choices, folder)
         except (Exception, SystemExit) as error:
             reason, is_wrong_request, _ = failure_of(error)
-            folder.fail(error, reason, is_wrong_request, repeat(overrides))
+            folder.fail(error, reason, is_wrong_request, repeat_command(overrides))
             raise
     print(summary(result, folder))
 
@@ -97,7 +97,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
 
 def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
     """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
-    from peft_cli.backbone.templates import asked_of
+    from peft_cli.backbone.templates import task_kwargs
     from peft_cli.data import few_shot
     from peft_cli.method import Method
     from peft_cli.metrics import check_request
@@ -107,12 +107,12 @@ def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
     check_request(config["protocol"] or data.protocol, data.metrics)
     set_seed(config["seed"])  # a classification head starts from noise
     kind = resolve(config["method"]["_target_"]) if config["shots"] != 0 else Method
-    backbone = build(config["backbone"], **asked_of(data, kind.form))
+    backbone = build(config["backbone"], **task_kwargs(data, kind.form))
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
     method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
     sources = start_from(method, config["init_from"], config["init_tensors"])
-    backbone.check([*data.train, *data.validation, *data.test])
+    backbone.check_lengths([*data.train, *data.validation, *data.test], config["decode"]["max_new_tokens"])
     return data, backbone, fingerprint, method, sources
 
 
@@ -271,11 +271,3 @@ def draw(section: str, drawing: str) -> Data:
     from peft_cli.data import few_shot
 
     return few_shot(build(json.loads(section)), **json.loads(drawing))
-
-
-main = command(experiment, refuse_impossible, with_sources)
-
-if __name__ == "__main__":
-    from peft_cli import run as this_module  # by this name the processes of a sweep find the task
-
-    this_module.main()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from peft_cli.cli.run import main
 from peft_cli.report.runs import as_run
 from peft_cli.report.tables import labels, rows
-from peft_cli.run import main
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["train.steps=1", "train.validate_every=null", "train.batch_size=2", "test_limit=1", "decode.max_new_tokens=2"]

@@ -48,13 +48,13 @@ def test_the_wheel_carries_configuration_experiments_and_what_is_embedded(unpack
 
 def test_a_run_works_from_the_wheel(unpacked, tmp_path):
     arguments = "['peft-run', 'method=pt', 'train.steps=2', 'test_limit=2', 'decode=greedy', 'decode.max_new_tokens=4']"
-    done = run(f"sys.argv = {arguments}; from peft_cli.run import main; main()", unpacked, tmp_path)
+    done = run(f"sys.argv = {arguments}; from peft_cli.cli.run import main; main()", unpacked, tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("runs/mini/tiny-gpt2/pt/*/result.json"))
 
 
 def test_help_from_the_wheel_lists_methods_and_experiments(unpacked, tmp_path):
-    done = run("sys.argv = ['peft-run', '--help']; from peft_cli.run import main; main()", unpacked, tmp_path)
+    done = run("sys.argv = ['peft-run', '--help']; from peft_cli.cli.run import main; main()", unpacked, tmp_path)
     assert "spt" in done.stdout and "mini_50" in done.stdout
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from peft_cli.run import main
+from peft_cli.cli.run import main
 
 ROOT = Path(__file__).parents[1]
 E2E = ROOT.parent / "shared" / "data" / "e2e"
@@ -69,7 +69,7 @@ def test_the_same_run_gives_the_same_scores_and_is_not_done_twice(monkeypatch, t
 
 def test_saying_that_a_run_is_finished_takes_under_three_seconds(monkeypatch, tmp_path):
     assert peft_run(monkeypatch, "shots=0", f"runs={tmp_path}", *QUICK) == 0
-    command = [sys.executable, "-m", "peft_cli.run", "shots=0", f"runs={tmp_path}", *QUICK]
+    command = [sys.executable, "-m", "peft_cli.cli.run", "shots=0", f"runs={tmp_path}", *QUICK]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "finished already" in done.stdout and time.perf_counter() - start < 3

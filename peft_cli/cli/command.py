@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from peft_cli.config.check import (
-    PACKAGE,
     config_text,
     groups,
     listed,
@@ -26,6 +24,7 @@ from peft_cli.config.check import (
     unreadable,
 )
 from peft_cli.config.compose import compose, hydra_loader
+from peft_cli.run_folder.failure import Failure, failure_of, repeat_command, sentence
 from peft_cli.run_folder.signals import Stopped
 
 if TYPE_CHECKING:
@@ -56,14 +55,6 @@ Complete = Callable[[dict], dict]
 Task = Callable[["DictConfig", dict[str, str], list[str]], None]  # configuration, option of each group, overrides
 
 
-class Failure(NamedTuple):
-    """Why a run failed, in one line, whether its request was wrong or something broke, and what it printed."""
-
-    reason: str
-    is_wrong_request: bool
-    log: str | None = None
-
-
 def command(
     task: Task, request: Request = lambda config: None, complete: Complete = lambda config: config
 ) -> Callable[[], None]:
@@ -76,14 +67,23 @@ def command(
 
     def main() -> None:
         arguments = sys.argv[1:]
-        if {"-h", "--help"} & set(arguments):
-            print(page())
-        elif "--version" in arguments:
-            print(version())
-        elif code := guarded(Attempt(task, request, complete), arguments):
+        if show_page(arguments):
+            return
+        if code := guarded(Attempt(task, request, complete), arguments):
             sys.exit(code)
 
     return main
+
+
+def show_page(arguments: list[str]) -> bool:
+    """Print help or the version where the arguments ask for one; return whether they do."""
+    if {"-h", "--help"} & set(arguments):
+        print(page())
+    elif "--version" in arguments:
+        print(version())
+    else:
+        return False
+    return True
 
 
 def guarded(attempt: Attempt, arguments: list[str]) -> int:
@@ -96,7 +96,7 @@ def guarded(attempt: Attempt, arguments: list[str]) -> int:
     try:
         return start(attempt, parse(arguments))
     except (ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError) as error:
-        print(f"peft-run: {sentence(error)}", file=sys.stderr)
+        print(f"peft-run: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("peft-run: stopped by Ctrl-C", file=sys.stderr)
@@ -173,7 +173,7 @@ def run(attempt: Attempt, hydra: Hydra, flags: Namespace) -> int:
         print(f"{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
     for job in failed:
         log = f"\n    printed: {job.return_value.log}" if job.return_value.log else ""
-        print(f"  {repeat(job.overrides)}\n    {job.return_value.reason}{log}", file=sys.stderr)
+        print(f"  {repeat_command(job.overrides)}\n    {job.return_value.reason}{log}", file=sys.stderr)
     return exit_code([job.return_value for job in jobs])
 
 
@@ -202,23 +202,6 @@ class Attempt:
         return None
 
 
-def failure_of(error: BaseException) -> Failure:
-    """Return how an exception is told."""
-    if is_wrong_request(error):
-        return Failure(sentence(error), True)
-    return Failure(": ".join(filter(None, [type(error).__name__, sentence(error)])), False)
-
-
-def is_wrong_request(error: BaseException) -> bool:
-    """Tell a request that cannot be met from a bug: a file that is absent, or a ValueError raised in this package."""
-    import traceback
-
-    if isinstance(error, FileNotFoundError | PermissionError):
-        return True
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, ValueError) and Path(innermost).is_relative_to(PACKAGE)
-
-
 def exit_code(failures: list[Failure | None]) -> int:
     """Return 0 if no run failed, 2 if each was a wrong request, or else 1."""
     if not any(failures):
@@ -226,32 +209,15 @@ def exit_code(failures: list[Failure | None]) -> int:
     return 2 if all(failure and failure.is_wrong_request for failure in failures) else 1
 
 
-def repeat(overrides: list[str]) -> str:
-    """Return the command that repeats one run of a sweep."""
-    import shlex
-
-    return shlex.join(["peft-run", *overrides])
-
-
-def sentence(error: BaseException) -> str:
-    """Return what went wrong in one line, without Hydra's search paths and OmegaConf's types."""
+def explain(error: BaseException) -> str:
+    """Return what went wrong before a run started, in one line, without Hydra's search paths."""
     from hydra.errors import MissingConfigException, OverrideParseException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import MarkedYAMLError
 
-    if isinstance(error, MarkedYAMLError) and error.problem_mark:
-        return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}, is not YAML: {error.problem}"
     if isinstance(error, OverrideParseException):
         return unreadable(error.override)
     if isinstance(error, MissingConfigException) and error.options:
         return f"there is no {error.missing_cfg_file}; {listed('there are', '', error.options)}"
-    if isinstance(error, OmegaConfBaseException):
-        key = f"{error.full_key}: " if error.full_key else ""
-        return key + str(error).splitlines()[0]
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    causes = [error.__cause__] if isinstance(error.__cause__, OmegaConfBaseException) else []
-    return "; ".join(filter(None, [" ".join(str(error).split()), *map(sentence, causes)]))
+    return sentence(error)
 
 
 def page() -> str:

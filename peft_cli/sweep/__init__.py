@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
+from omegaconf import DictConfig
 from pydantic import PositiveInt
 
-from peft_cli.cli.command import Failure, repeat
 from peft_cli.config.check import check
 from peft_cli.config.compose import Composed
+from peft_cli.run_folder.failure import Failure, repeat_command
 from peft_cli.run_folder.lock import owner
 from peft_cli.run_folder.result import RunFolder, folder_of
 
@@ -47,7 +48,7 @@ class Run:
     @property
     def command(self) -> str:
         """The command that repeats it alone."""
-        return repeat(self.overrides)
+        return repeat_command(self.overrides)
 
     def state(self) -> str:
         """finished, failed, running (with who runs it), resumable or new."""
@@ -75,6 +76,7 @@ class Run:
         return self.failure()
 
 
+Task = Callable[[DictConfig, dict[str, str], list[str]], None]  # a run's configuration, options and overrides
 Engine = Callable[[Sequence[Run]], dict[str, Failure]]  # does runs, and tells the failures by folder
 
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from peft_cli.cli.command import Failure
+from peft_cli.run_folder.failure import Failure
 from peft_cli.sweep import Run
 
 TAIL_BYTES = 4096  # of a log in which its last line is looked for

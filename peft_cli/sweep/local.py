@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
-from peft_cli.cli.command import Failure, Task
+from peft_cli.run_folder.failure import Failure
 from peft_cli.run_folder.lock import LOST, owner
 from peft_cli.run_folder.signals import Stopped
-from peft_cli.sweep import Run
+from peft_cli.sweep import Run, Task
 from peft_cli.sweep.board import Board
 from peft_cli.sweep.worker import STOPPED, work
 

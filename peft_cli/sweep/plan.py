@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
-from peft_cli.cli.command import sentence
+from peft_cli.run_folder.failure import sentence
 from peft_cli.run_folder.result import CANNOT_CHANGE_A_RESULT, read_results, without
 from peft_cli.sweep import Engine, Run
 from peft_cli.sweep.board import duration, name

@@ -21,10 +21,10 @@ from typing import Any, NoReturn
 from omegaconf import OmegaConf
 from pydantic import PositiveFloat, PositiveInt
 
-from peft_cli.cli.command import Failure, Task
+from peft_cli.run_folder.failure import Failure
 from peft_cli.run_folder.lock import Busy
 from peft_cli.run_folder.signals import Stopped
-from peft_cli.sweep import Run, queue
+from peft_cli.sweep import Run, Task, queue
 from peft_cli.sweep.board import Board
 from peft_cli.sweep.worker import redirect, share_threads, tell
 

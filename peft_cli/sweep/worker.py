@@ -14,11 +14,11 @@ from typing import NoReturn
 
 from omegaconf import OmegaConf
 
-from peft_cli.cli.command import Task, failure_of
+from peft_cli.run_folder.failure import failure_of
 from peft_cli.run_folder.lock import LOST, Busy
 from peft_cli.run_folder.result import OUTPUT
 from peft_cli.run_folder.signals import Stopped
-from peft_cli.sweep import Run
+from peft_cli.sweep import Run, Task
 
 STOPPED = 74  # exit code of a run that a signal stopped, and that can go on
 

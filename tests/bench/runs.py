@@ -33,7 +33,7 @@ BF16_SEEDS = range(4)
 
 def peft_run(*overrides: str) -> subprocess.CompletedProcess:
     """peft-run in a process of its own."""
-    return python("-m", "peft_cli.run", *overrides)
+    return python("-m", "peft_cli.cli.run", *overrides)
 
 
 def python(*arguments: str | Path) -> subprocess.CompletedProcess:

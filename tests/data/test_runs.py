@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
-from peft_cli.run import main
+from peft_cli.cli.run import main
 from tests.conftest import make_tokenizer
 from tests.data.loading import AT_HAND, SHARED, arguments
 

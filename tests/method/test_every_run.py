@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from peft_cli.run import main
+from peft_cli.cli.run import main
 from tests.conftest import make_backbone
 
 METHODS = {path.stem for path in (Path(__file__).parents[2] / "conf" / "method").glob("*.yaml")}

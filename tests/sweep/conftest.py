@@ -40,7 +40,7 @@ def peft_run(environment, tmp_path):
     started = []
 
     def start(*arguments):
-        command = [sys.executable, "-m", "peft_cli.run", *arguments]
+        command = [sys.executable, "-m", "peft_cli.cli.run", *arguments]
         errors = (tmp_path / "err.txt").open("a")
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
         started.append(process)

@@ -4,7 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
-from peft_cli.cli.command import Failure
+from peft_cli.run_folder.failure import Failure
 from peft_cli.sweep import Run
 from peft_cli.sweep import board as boards
 from peft_cli.sweep.board import Board, duration, position
