@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.acceleration import slow_down, speed_up
 from peft_cli.data import Example
 from peft_cli.method import Method
-from peft_cli.train import Recipe, backward, n_tokens
+from peft_cli.recipe import Recipe
+from peft_cli.speed import speed_up
+from peft_cli.train import step
 
 UNTIMED_STEPS = 3  # the first steps pay for what is set up once
 ATTENTION_ON_CPU = {  # torch counts it on a GPU alone
@@ -52,18 +53,16 @@ class Meter:
         A product and its sum are two operations. What is kept of frozen examples is there already, and nothing is
         compiled. Random state and gradients are left as they were.
         """
-        rows = self.backbone.encode(examples)
-        speed_up(self.backbone, self.method, rows, replace(recipe, compile=None))
-        rows = (rows[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
-        if self.backbone.frozen:
-            self.backbone.frozen.of(rows)
-        self.backbone.model.train(recipe.dropout)
+        everything = self.backbone.encode(examples)
+        rows = (everything[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
         weights = [*self.backbone.model.parameters(), *self.method.parameters()]
-        with torch.random.fork_rng(), counted(weights) as counts:
-            backward(self.backbone, self.method, rows, recipe)
+        with speed_up(self.backbone, self.method, everything, replace(recipe, compile=None)):
+            self.backbone.batch(rows)  # caches what it can
+            self.backbone.model.train(recipe.dropout)
+            with torch.random.fork_rng(), counted(weights) as counts:
+                step(self.backbone, self.method, rows, recipe)
         self.method.zero_grad()
-        slow_down(self.backbone)
-        self.exact = counts | {"tokens_per_step": sum(n_tokens(row) for row in rows)}
+        self.exact = counts | {"tokens_per_step": sum(row.n_tokens for row in rows)}
 
     def read(self, generation_seconds_per_example: float, bytes_stored: int) -> dict:
         """All costs; a value that was not measured is null."""

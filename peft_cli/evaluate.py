@@ -70,7 +70,7 @@ def predict(
     """
     backbone.model.eval()
     method.eval()
-    backbone.kept = None  # of the last state that predicted
+    backbone.known_prompt = None  # of the state that predicted last
     rows, ranks = backbone.encode(examples), is_ranked(backbone, decoding)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source), reverse=True)
     texts, total = dict(known), known_seconds
@@ -96,9 +96,8 @@ def is_ranked(backbone: Backbone, decoding: Decoding) -> bool:
 
 
 def write(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:
-    """What the backbone writes for each row, or what its head says."""
-    inputs = method.inputs(backbone.batch(rows, training=False))
-    return backbone.predict(inputs, **decoding.options())
+    """The text that the backbone writes for each row, or the class or number of its head."""
+    return backbone.predict(method.inputs(backbone.batch(rows, training=False)), **decoding.options())
 
 
 def rank(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:
@@ -112,14 +111,14 @@ def rank(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: 
 
 @torch.no_grad()
 def log_likelihoods(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
-    """The logarithm [B] of the probability of each row's whole target, in nats."""
-    return of_rows(*backbone.forward(method.inputs(backbone.batch(rows))), rows)
+    """The log-likelihood [B] of each row's whole target, in nats."""
+    return row_log_likelihoods(*backbone.forward(method.inputs(backbone.batch(rows))), rows)
 
 
-def of_rows(logits: Tensor, targets: Tensor, rows: Sequence[Encoded]) -> Tensor:
-    """The log-likelihood [B] of each row's target, by the logits [N, V] of all their tokens, row after row."""
+def row_log_likelihoods(logits: Tensor, targets: Tensor, rows: Sequence[Encoded]) -> Tensor:
+    """The log-likelihood [B] of each row's target, from the logits [N, V] of all their tokens, row after row."""
     nats = F.cross_entropy(logits.float(), targets, reduction="none")  # [N]
-    return torch.stack([-part.sum() for part in nats.split([len(row.target) for row in rows])])
+    return torch.stack([-part.sum() for part in nats.split([row.n_targets for row in rows])])
 
 
 def score_all(

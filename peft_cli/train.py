@@ -1,143 +1,115 @@
-"""The training loop."""
+"""The training loop, and its one step."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from torch.amp import GradScaler
 
-from peft_cli.backbone import Backbone, Encoded
-from peft_cli.backbone.acceleration import slow_down, speed_up
-from peft_cli.backbone.loss import summed
+from peft_cli.backbone import Backbone, Batch, Encoded
+from peft_cli.backbone.loss import summed_loss
 from peft_cli.data import Example
 from peft_cli.method import Method
+from peft_cli.recipe import Recipe
 from peft_cli.run_folder.checkpoint import Checkpoint, NoCheckpoint
+from peft_cli.speed import speed_up
 
 ADAMW = partial(torch.optim.AdamW, fused=True)  # one pass over the weights, where torch's own choice makes ten
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a method is trained; conf/train tells what each key means."""
-
-    steps: PositiveInt
-    batch_size: PositiveInt
-    accumulation: PositiveInt
-    schedule: Literal["linear", "constant"]
-    warmup_steps: NonNegativeInt
-    weight_decay: NonNegativeFloat
-    clip: PositiveFloat | None
-    loss: Literal["token_mean", "target_sum"]
-    dropout: bool
-    validate_every: PositiveInt | None
-    select: Literal["loss", "metric"]
-    patience: PositiveInt | None
-    checkpoint_seconds: NonNegativeFloat
-    cache_gb: NonNegativeFloat
-    checkpointing: bool
-    compile: Literal["default", "reduce-overhead"] | None
+Metric = Callable[[Sequence[Example]], float]
 
 
 def train(
     backbone: Backbone, method: Method, examples: Sequence[Example], validation: Sequence[Example], recipe: Recipe,
-    metric: Callable[[Sequence[Example]], float], log: Callable[[dict], None], checkpoint: Checkpoint | None = None,
-) -> dict:  # fmt: skip
+    metric: Metric | None = None, log: Callable[[dict], None] = lambda row: None, checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Trains `method` on `examples`, leaves it in its best state, and returns when that was and how long it took.
 
     The best state has the lowest loss or the highest `metric` on `validation`, step 0 included; where nothing is
     validated it is the last one. `log` gets a row for each step (seconds without validation) and each validation.
-    Goes on from `checkpoint` to the tensors of a run without interruption.
+    Goes on from `checkpoint` to the tensors of a run without interruption. Raises ValueError for a loss that is not
+    finite.
     """
     optimizer = ADAMW(method.param_groups(), weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, recipe))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.rate)
+    scaler = GradScaler(backbone.model.device.type, enabled=backbone.model.dtype == torch.float16)
     batches = Batches(backbone.encode(examples), recipe.batch_size)
-    speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe)
     best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
-    checkpoint = checkpoint or NoCheckpoint()
-    step = checkpoint.restore(method=method, optimizer=optimizer, schedule=schedule, batches=batches, best=best)
-    if step == 0:
-        best.validate(0)
-    while step < recipe.steps and not best.gives_up:
-        step += 1
-        begin = time.perf_counter()
-        backbone.model.train(recipe.dropout)
-        method.train()
-        loss = backward(backbone, method, next(batches), recipe)
-        if recipe.clip is not None:
-            torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        log({"step": step, "loss": loss, "lr": schedule.get_last_lr(), "step_seconds": time.perf_counter() - begin})
-        schedule.step()
-        if best.is_due(step):
-            best.validate(step)
-        checkpoint.keep(step)
-    checkpoint.close()
-    best.restore()
-    slow_down(backbone)
+    progress: Checkpoint | NoCheckpoint = checkpoint or NoCheckpoint()
+    with speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe):
+        n = progress.restore(
+            method=method, optimizer=optimizer, schedule=schedule, scaler=scaler, batches=batches, best=best
+        )
+        if n == 0:
+            best.validate(0)
+        while n < recipe.steps and not best.gives_up:
+            n, begin = n + 1, time.perf_counter()
+            backbone.model.train(recipe.dropout)
+            method.train()
+            loss = finite(step(backbone, method, next(batches), recipe, scaler.scale), f"loss of step {n}")
+            scaler.unscale_(optimizer)
+            if recipe.clip is not None:
+                torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+            log({"step": n, "loss": loss, "lr": schedule.get_last_lr(), "step_seconds": time.perf_counter() - begin})
+            schedule.step()
+            if best.is_due(n):
+                best.validate(n)
+            progress.keep(n)
+        progress.close()
+        best.restore()
     method.eval()
-    return {"steps": step, "train_seconds": checkpoint.elapsed(), **best.found()}
+    return {"steps": n, "train_seconds": progress.elapsed(), **best.summary()}
 
 
-def add_gradients(backbone: Backbone, method: Method, rows: Sequence[Encoded], total: int) -> float:
-    """Adds the gradients of the loss of `rows`, summed and divided by `total`, and returns it."""
-    loss = summed_loss(backbone, method, rows) / total
-    loss.backward()
-    return loss.item()
+def step(
+    backbone: Backbone, method: Method, rows: Sequence[Encoded], recipe: Recipe,
+    scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+) -> float:  # fmt: skip
+    """Adds the gradients of the loss of one batch, and returns it; the parts of an accumulated batch sum to the whole.
+
+    `scale` multiplies what is differentiated, for a backbone in fp16.
+    """
+    value = 0.0
+    for part in split_rows(rows, recipe.accumulation):
+        batch = backbone.batch(part)
+        loss = (batch_loss(backbone, method, batch) + method.extra_loss(batch)) / n_scored(rows, recipe)
+        scale(loss).backward()
+        value += loss.item()
+    return value
 
 
-def backward(
-    backbone: Backbone, method: Method, batch: Sequence[Encoded], recipe: Recipe, add: Callable = add_gradients
-) -> float:
-    """Adds the gradients of one batch's loss, and returns it; the parts of an accumulated batch add up to the whole."""
-    total = scale(batch, recipe)
-    return sum(add(backbone, method, part, total) for part in parts(batch, recipe.accumulation))
+def batch_loss(backbone: Backbone, method: Method, batch: Batch) -> Tensor:
+    """The loss of a batch, summed over all target tokens, classes or numbers."""
+    return summed_loss(*backbone.forward(method.inputs(batch)))
 
 
-def parts(rows: Sequence[Encoded], n: int) -> list[Sequence[Encoded]]:
+def split_rows(rows: Sequence[Encoded], n: int) -> list[Sequence[Encoded]]:
     """`rows` in at most `n` parts of like size, each of rows of like length, so that little is padding."""
     size = -(-len(rows) // n)
-    ordered = rows if size == len(rows) else sorted(rows, key=n_tokens)
+    ordered = rows if size == len(rows) else sorted(rows, key=lambda row: row.n_tokens)
     return [ordered[i : i + size] for i in range(0, len(rows), size)]
 
 
-def summed_loss(backbone: Backbone, method: Method, rows: Sequence[Encoded]) -> Tensor:
-    """The loss of `rows`, summed over all target tokens, classes or numbers; in training with what the method adds."""
-    batch = backbone.batch(rows)
-    loss = summed(*backbone.forward(method.inputs(batch)))
-    return loss + method.extra_loss(batch) if method.training else loss
-
-
-def scale(rows: Sequence[Encoded], recipe: Recipe) -> int:
+def n_scored(rows: Sequence[Encoded], recipe: Recipe) -> int:
     """What a summed loss is divided by: the target tokens, or with loss=target_sum the examples."""
-    if recipe.loss == "target_sum":
-        return len(rows)
-    return sum(map(n_targets, rows))
+    return len(rows) if recipe.loss == "target_sum" else sum(row.n_targets for row in rows)
 
 
-def n_tokens(row: Encoded) -> int:
-    """How long a row is."""
-    return len(row.source) + n_targets(row)
-
-
-def n_targets(row: Encoded) -> int:
-    """How many predictions are scored: the tokens of the target, or what a head says."""
-    return len(row.target) if isinstance(row.target, list) else 1
-
-
-def rate(step: int, recipe: Recipe) -> float:
-    """The learning rate after `step` steps as a share of its peak: up in the warm-up, then level or down to zero."""
-    if step < recipe.warmup_steps:
-        return (step + 1) / recipe.warmup_steps
-    if recipe.schedule == "constant":
-        return 1.0
-    return (recipe.steps - step) / max(1, recipe.steps - recipe.warmup_steps)
+def finite(value: float, name: str) -> float:
+    """`value`; raises ValueError where it is not finite."""
+    if not math.isfinite(value):
+        raise ValueError(
+            f"the {name} is {value}, so training cannot go on; lower method.lr, or take backbone.dtype=fp32"
+        )
+    return value
 
 
 class Batches:
@@ -154,51 +126,53 @@ class Batches:
         chosen, self.pool = self.pool[: self.size], self.pool[self.size :]
         return [self.rows[i] for i in chosen]
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """The position in the data."""
         return {"pool": self.pool}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes back to a position."""
         self.pool = list(state["pool"])
 
 
 def validator(
-    backbone: Backbone,
-    method: Method,
-    examples: Sequence[Example],
-    recipe: Recipe,
-    metric: Callable[[Sequence[Example]], float],
+    backbone: Backbone, method: Method, examples: Sequence[Example], recipe: Recipe, metric: Metric | None
 ) -> Callable[[], float] | None:
-    """What tells how good the method is on `examples`; None where nothing is to be validated."""
+    """A function that validates the method on `examples`; None where nothing is to be validated."""
     if not examples or recipe.validate_every is None:
         return None
     if recipe.select == "metric":
-        return lambda: metric(examples)
+        if metric is None:
+            raise ValueError("train.select=metric needs a metric")
+        return partial(metric, examples)
     rows = backbone.encode(examples)
 
     @torch.no_grad()
     def loss() -> float:
         backbone.model.eval()
         method.eval()
-        batches = parts(rows, -(-len(rows) // recipe.batch_size))
-        return sum(summed_loss(backbone, method, part).item() for part in batches) / scale(rows, recipe)
+        batches = map(backbone.batch, split_rows(rows, -(-len(rows) // recipe.batch_size)))
+        return sum(batch_loss(backbone, method, batch).item() for batch in batches) / n_scored(rows, recipe)
 
     return loss
 
 
 class Best:
-    """The best state of a method so far, by what `validator` says."""
+    """The best state of a method so far, by `validator`."""
 
     def __init__(
         self, method: Method, recipe: Recipe, validator: Callable[[], float] | None, log: Callable[[dict], None]
     ):
         self.method, self.recipe, self.validator, self.log = method, recipe, validator, log
-        self.step, self.value, self.state, self.worse = None, None, None, 0
+        self.step: int | None = None
+        self.value: float | None = None
+        self.tensors: dict[str, Tensor] | None = None
+        self.worse = 0  # validations since the best one
 
     def is_due(self, step: int) -> bool:
         """Whether `step` ends with a validation."""
-        return self.validator is not None and (step % self.recipe.validate_every == 0 or step == self.recipe.steps)
+        every = self.recipe.validate_every
+        return self.validator is not None and (step == self.recipe.steps or (every is not None and step % every == 0))
 
     @property
     def gives_up(self) -> bool:
@@ -209,28 +183,31 @@ class Best:
         """Validates, and keeps the state if it is the best."""
         if self.validator is None:
             return
-        value = self.validator()
-        self.log({"step": step, f"validation_{self.recipe.select}": value})
+        value, name = self.validator(), f"validation_{self.recipe.select}"
+        self.log({"step": step, name: value})
+        finite(value, f"{name.replace('_', ' ')} after step {step}")
         sign = 1 if self.recipe.select == "metric" else -1
         if self.value is None or sign * value > sign * self.value:
             self.step, self.value, self.worse = step, value, 0
-            self.state = {name: tensor.detach().clone() for name, tensor in self.method.state_dict().items()}
+            self.tensors = {name: tensor.detach().clone() for name, tensor in self.method.state_dict().items()}
         else:
             self.worse += 1
 
     def restore(self) -> None:
         """Puts the method back into its best state."""
-        if self.state is not None:
-            self.method.load_state_dict(self.state)
+        if self.tensors is not None:
+            self.method.load_state_dict(self.tensors)
 
-    def found(self) -> dict:
+    def summary(self) -> dict[str, Any]:
         """The step of the best state and its value, null where nothing was validated."""
         return {"best_step": self.step, f"best_validation_{self.recipe.select}": self.value}
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"step": self.step, "value": self.value, "worse": self.worse, "state": self.state}
+        return {"step": self.step, "value": self.value, "worse": self.worse, "tensors": self.tensors}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes back to what a checkpoint kept."""
-        self.step, self.value, self.worse, self.state = (state[name] for name in ("step", "value", "worse", "state"))
+        self.step, self.value, self.worse, self.tensors = (
+            state[name] for name in ("step", "value", "worse", "tensors")
+        )

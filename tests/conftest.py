@@ -22,7 +22,7 @@ from transformers import (
 
 from peft_cli.backbone import Backbone
 from peft_cli.backbone.hooks import IMPLEMENTATION
-from peft_cli.backbone.templates import Hypotheses
+from peft_cli.backbone.templates import Templates
 from peft_cli.data import Example, Hypothesis
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start: their models are too small for more
@@ -125,7 +125,7 @@ def make_backbone(
     )
     tokenizer = make_tokenizer(family)
     if form != "classes":
-        options["hypotheses"] = Hypotheses(form, hypothesis, tokenizer)
+        options["templates"] = Templates(form, hypothesis, tokenizer)
         options["read_words_head"] = lambda: noisy(AutoModelForMaskedLM.from_config(config)).lm_head
     separator = "</s>" if family == "gpt2" else "|" if family == "llama" else None
     return Backbone(
@@ -157,7 +157,7 @@ def backbone(family) -> Backbone:
 def three_equal_steps(ours, method, model, batch, optimizers, gradients) -> None:
     """Takes three steps with `method` on `ours` and with HF peft's `model`; losses and `gradients()` have to agree."""
     for _ in range(3):
-        losses = [F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss]
+        losses = [F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch.tensors()).loss]
         assert torch.allclose(*losses, atol=1e-5)
         for loss, optimizer in zip(losses, optimizers, strict=True):
             optimizer.zero_grad()

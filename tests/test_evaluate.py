@@ -12,7 +12,7 @@ from peft_cli.method import Method
 from peft_cli.method.ft import FT
 from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
-from peft_cli.train import summed_loss
+from peft_cli.train import batch_loss
 from tests.conftest import CONFIGS, EXAMPLES, examples_for, make_backbone, make_tokenizer
 
 LABELS = ("good food", "bad", "great place in area")  # of one, two and four tokens
@@ -45,7 +45,7 @@ def make_regressor() -> Backbone:
 def one_by_one(backbone: Backbone, source: str, label: str) -> float:
     """The log-likelihood of a class text and the end token, token after token, by transformers alone."""
     encoder, model = backbone.encoder, backbone.model
-    target = encoder.target(label)[0]
+    target = encoder.encode_target(label)[0]
     if backbone.family.is_decoder_only:
         ids = encoder.source(source)[0] + target
         logits = model(torch.tensor([ids])).logits[0, -len(target) - 1 : -1]
@@ -90,7 +90,7 @@ def test_training_on_class_texts_ranks_right(family):
     shown = [Example("0", "name : Alimentum", ("good food",)), Example("1", "price : cheap", ("bad",))]
     optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=0.0)
     for _ in range(60):
-        summed_loss(backbone, method, backbone.encode(shown)).backward()
+        batch_loss(backbone, method, backbone.batch(backbone.encode(shown))).backward()
         optimizer.step()
         optimizer.zero_grad()
     assert predict(backbone, method, shown, DECODING).texts == ["good food", "bad"]
@@ -114,7 +114,7 @@ def test_a_head_learns_numbers_and_is_counted(make):
     rows, first = backbone.encode(shown), None
     optimizer = torch.optim.AdamW([{**group, "lr": 0.01} for group in method.param_groups()], weight_decay=0.0)
     for _ in range(300):
-        loss = summed_loss(backbone, method, rows)
+        loss = batch_loss(backbone, method, backbone.batch(rows))
         first = first or loss.item()
         loss.backward()
         optimizer.step()
@@ -128,7 +128,7 @@ def test_the_loss_of_numbers_is_the_squared_error():
     shown = [Example("0", "name : Alimentum", ("4.5",)), Example("1", "price : cheap", ("0.5",))]
     said = [float(text) for text in predict(backbone, Method(backbone, lr=1.0), shown, DECODING).texts]
     expected = (said[0] - 4.5) ** 2 + (said[1] - 0.5) ** 2
-    loss = summed_loss(backbone, Method(backbone, lr=1.0), backbone.encode(shown)).item()
+    loss = batch_loss(backbone, Method(backbone, lr=1.0), backbone.batch(backbone.encode(shown))).item()
     assert loss == pytest.approx(expected, abs=1e-2)
 
 
@@ -164,7 +164,7 @@ def test_a_class_text_is_tokenised_once():
     encoder = make_writer("t5").encoder
     rows = [encoder(example) for example in SHOWN[:2]]
     first, second = ([candidate.target for candidate in encoder.candidates(row)] for row in rows)
-    assert first == [encoder.target(label)[0] for label in LABELS]
+    assert first == [encoder.encode_target(label)[0] for label in LABELS]
     assert all(a is b for a, b in zip(first, second, strict=True))
 
 

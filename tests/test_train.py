@@ -7,13 +7,14 @@ import torch.nn.functional as F
 
 from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
-from peft_cli.train import Batches, Best, Recipe, backward, n_tokens, parts, rate, train
+from peft_cli.recipe import Recipe
+from peft_cli.train import Batches, Best, split_rows, step, train
 from tests.conftest import EXAMPLES, make_backbone
 
 RECIPE = Recipe(
     steps=12, batch_size=2, accumulation=1, schedule="linear", warmup_steps=2, weight_decay=0.0, clip=1.0,
     loss="token_mean", dropout=False, validate_every=4, select="loss", patience=None, checkpoint_seconds=0.0,
-    cache_gb=1.0, checkpointing=False, compile=False, cuda_graphs=False,
+    cache_gb=1.0, checkpointing=False, compile=None,
 )  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def run(recipe=RECIPE, validation=EXAMPLES[2:], metric=None, seed=0):
 
 def gradients(recipe):
     backbone, method = make()
-    loss = backward(backbone, method, backbone.encode(EXAMPLES), recipe)
+    loss = step(backbone, method, backbone.encode(EXAMPLES), recipe)
     return loss, method.prompt.grad
 
 
@@ -76,14 +77,14 @@ def test_an_accumulated_batch_has_the_whole_batchs_gradient(loss, parts):
 
 def test_the_parts_of_a_batch_are_rows_of_like_length_and_pad_least():
     rows = make()[0].encode(EXAMPLES * 2)
-    split = parts(rows, 3)
+    split = split_rows(rows, 3)
     assert [len(part) for part in split] == [2, 2, 2] and sorted(map(id, chain(*split))) == sorted(map(id, rows))
-    assert all(len({n_tokens(row) for row in part}) == 1 for part in split)
-    assert parts(rows, 1) == [rows] and [len(part) for part in parts(rows[:5], 2)] == [3, 2]
+    assert all(len({row.n_tokens for row in part}) == 1 for part in split)
+    assert split_rows(rows, 1) == [rows] and [len(part) for part in split_rows(rows[:5], 2)] == [3, 2]
 
 
 def test_the_rate_rises_and_falls_to_zero():
-    rates = [rate(step, RECIPE) for step in range(13)]
+    rates = [RECIPE.rate(step) for step in range(13)]
     assert rates[:3] == [0.5, 1.0, 1.0] and rates[-1] == 0 and rates[2:] == sorted(rates[2:], reverse=True)
 
 
@@ -137,7 +138,7 @@ def test_the_log_has_a_row_for_each_step():
 
 def test_clipping_bounds_the_update_of_plain_descent():
     backbone, method = make()
-    backward(backbone, method, backbone.encode(EXAMPLES), RECIPE)
+    step(backbone, method, backbone.encode(EXAMPLES), RECIPE)
     assert torch.nn.utils.clip_grad_norm_(method.parameters(), 0.01) > 0.01
     assert method.prompt.grad.norm() <= 0.01 + 1e-6
 

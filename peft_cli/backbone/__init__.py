@@ -1,18 +1,17 @@
-"""A frozen pretrained transformer, and the places where a method may act on it.
+"""A frozen pretrained transformer, and the places where a method may change it.
 
     embed        turns a batch's ids into vectors; `prepend` puts more vectors in front
-    linears      linear maps, by part; `change` rewrites what one returns
-    attentions   attention modules; `change` rewrites the keys and values one reads
-    blocks       transformer blocks; `change` rewrites what enters one
+    linears      linear maps, by part; `change` rewrites their output
+    attentions   attention modules; `change_kv` rewrites the keys and values that they read
+    blocks       transformer blocks; `change_input` rewrites their input
 
-Methods that stand `beside` one another act each on its own rows of a batch.
+Backbones that share weights (`share_weights`) change their own rows of a batch each.
 
-Nothing outside this package knows how GPT-2, Llama, BART, T5 and RoBERTa name their parts.
+Nothing outside this package knows how a family of models names its parts.
 """
 
-from peft_cli.backbone.loading import load
+from peft_cli.backbone.batch import IGNORE, Batch, Encoded
+from peft_cli.backbone.loading import load_backbone
 from peft_cli.backbone.model import Backbone
-from peft_cli.backbone.targets import IGNORE
-from peft_cli.backbone.tokenization import Encoded
 
-__all__ = ["IGNORE", "Backbone", "Encoded", "load"]
+__all__ = ["IGNORE", "Backbone", "Batch", "Encoded", "load_backbone"]

@@ -6,7 +6,7 @@ from torch import nn
 from transformers.activations import NewGELUActivation
 
 
-def join(model: nn.Module) -> None:
+def fuse_gelu(model: nn.Module) -> None:
     """Makes each GELU by tanh (GPT-2's, T5 v1.1's) one kernel, which keeps its input alone for the backward pass.
 
     Step by step it is eight kernels, and several tensors of the feed-forward's width. Values are equal to rounding.

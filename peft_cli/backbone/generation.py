@@ -1,4 +1,4 @@
-"""What all beams of a row have in common: its source, which is read once."""
+"""Generation: a decoder's source is read once, whatever the number of beams."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from peft_cli.backbone.tokenization import positions_of
+from peft_cli.backbone.batch import positions_of
 
 
-def read_once(model: PreTrainedModel, inputs: dict[str, Tensor], options: dict[str, Any]) -> dict[str, DynamicCache]:
+def cache_sources(
+    model: PreTrainedModel, inputs: dict[str, Tensor], options: dict[str, Any]
+) -> dict[str, DynamicCache]:
     """A decoder's cache of all but the last of `inputs_embeds` [B, T, d_model] for every beam, from one pass of B rows.
 
     `generate` would read each row once for each of its beams. Nothing where `options` have no beams, or no cache.

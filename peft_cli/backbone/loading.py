@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import PositiveInt
@@ -23,25 +23,26 @@ from transformers import (
 from transformers.utils import logging
 
 from peft_cli.backbone.families import FAMILIES
+from peft_cli.backbone.heads import entailment_index
 from peft_cli.backbone.hooks import IMPLEMENTATION
 from peft_cli.backbone.model import Backbone
-from peft_cli.backbone.run_checkpoint import Tuned, tuned
-from peft_cli.backbone.templates import Hypotheses, entailing
+from peft_cli.backbone.templates import Templates
 from peft_cli.config import hub
 from peft_cli.data import Hypothesis
+from peft_cli.run_folder.run_checkpoint import RunCheckpoint, read_run_checkpoint
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def load(
-    labels: Sequence[str],
+def load_backbone(
     name: str,
-    dtype: Literal["fp32", "bf16", "fp16"],
-    device: str,
-    separator: str | None,
-    max_source_tokens: PositiveInt,
-    max_target_tokens: PositiveInt,
+    labels: Sequence[str] = (),
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32",
+    device: str = "auto",
+    separator: str | None = None,
+    max_source_tokens: PositiveInt = 512,
+    max_target_tokens: PositiveInt = 128,
     is_number: bool = False,
     hypothesis: Hypothesis | None = None,
     form: Literal["classes", "entailment", "mask"] | None = None,
@@ -49,66 +50,81 @@ def load(
 ) -> Backbone:
     """The backbone `name`: one that ships with this package, a local folder, a model of the hub, or a run's folder.
 
-    `labels` are the classes of the data set; `is_number` says that its targets are numbers. A family that cannot write
+    `labels` are the classes of the data set; `is_number` means that its targets are numbers. A family that cannot write
     text gets a new head for them, or is asked by `form`, or else as the method wants it, with the words of
-    `hypothesis`: for entailment, which the model's own head tells where it knows that class, or for a word at a mask.
-    Raises ValueError where there is no such model, its family is unknown, or it cannot do what the data set asks.
+    `hypothesis`: for entailment, by the model's own head where it has that class, or for a word at a mask.
+    The weights are in `dtype`; what a method trains of them is in fp32. Raises ValueError where there is no such model,
+    its family is unknown, or it cannot do the task.
     """
     logging.disable_progress_bar()
-    run = tuned(name)
+    run, device = read_run_checkpoint(name), choose_device(device)
     place = str(EMBEDDED / run.name) if (EMBEDDED / run.name / "config.json").exists() else run.name
-    device, form = choose_device(device), form or method_form
-    config = run.configured(read(AutoConfig, place, name))
-    check_family(config, name, dtype, bool(labels) or is_number, form)
-    options = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
+    form = form or method_form  # type: ignore[assignment]  # a method's own form is one of the three
+    config = read(AutoConfig, place, name)
+    if run.labels:
+        config.id2label = dict(enumerate(run.labels))
+        config.label2id = {label: i for i, label in enumerate(run.labels)}
+    check_family(config, name, dtype, bool(labels) or is_number, str(form))
+    options: dict[str, Any] = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
     if not FAMILIES[config.model_type].generates:
-        config.num_labels = n_outputs(config, form, 1 if is_number else len(labels))
+        config.num_labels = n_outputs(config, str(form), 1 if is_number else len(labels))
         # A head that the checkpoint has for another number of classes is replaced; the report about it is no news.
         options |= {"config": config, "ignore_mismatched_sizes": True}
         logging.set_verbosity_error()
-    model = run.fill(read(model_class(config, form), place, name, **options))
+    model = fill(read(model_class(config, str(form)), place, name, **options), run)
     tokenizer = read(AutoTokenizer, place, name)
-    asked = None if form == "classes" else Hypotheses(form, hypothesis, tokenizer)
+    templates = None if form == "classes" else Templates(form, hypothesis, tokenizer)  # type: ignore[arg-type]
     return Backbone(
-        model.to(device), tokenizer, labels, separator, max_source_tokens, max_target_tokens, is_number, asked,
-        partial(words_head, run, place, name),
+        model.to(device), tokenizer, labels, separator, max_source_tokens, max_target_tokens, is_number,
+        templates, partial(read_words_head, run, place, name),
     )  # fmt: skip
 
 
+@torch.no_grad()
+def fill(model: PreTrainedModel, run: RunCheckpoint) -> PreTrainedModel:
+    """`model` with the run's weights, but for those of a head that it lacks or has in another size."""
+    for name, parameter in model.named_parameters():
+        if name in run.tensors and run.tensors[name].shape == parameter.shape:
+            parameter.copy_(run.tensors[name])
+    return model
+
+
 def n_outputs(config: PretrainedConfig, form: str, n_classes: int) -> int:
-    """How many numbers a head gives: one for each class, those of an NLI head, or the log-odds of entailment alone."""
+    """How many outputs a head has: one for each class, those of an NLI head, or the log-odds of entailment alone."""
     if form == "classes":
         return n_classes
-    return config.num_labels if form == "mask" or entailing(config) is not None else 1
+    return int(config.num_labels) if form == "mask" or entailment_index(config) is not None else 1
 
 
-def words_head(run: Tuned, place: str, name: str) -> nn.Module:
-    """The head of a checkpoint that predicts a word at each place; raises ValueError where it has none."""
-    model, told = read(AutoModelForMaskedLM, place, name, output_loading_info=True)
+def read_words_head(run: RunCheckpoint, place: str, name: str) -> nn.Module:
+    """The masked-language-model head of a checkpoint; raises ValueError where it has none."""
+    model, info = read(AutoModelForMaskedLM, place, name, output_loading_info=True)
     head = FAMILIES[model.config.model_type].words_head
-    if missing := [key for key in told["missing_keys"] if key.startswith(f"{head}.") and ".decoder." not in key]:
+    if missing := [key for key in info["missing_keys"] if key.startswith(f"{head}.") and ".decoder." not in key]:
         raise ValueError(
             f"backbone.name={name} has no head that predicts words ({', '.join(sorted(missing))} is absent)"
         )
-    return getattr(run.fill(model), head)
+    return fill(model, run).get_submodule(str(head))
 
 
-def read(kind: type, place: str, name: str, **options: object) -> object:
-    """`kind.from_pretrained`, with one sentence where nothing is found."""
+def read(kind: Any, place: str, name: str, **options: Any) -> Any:
+    """`kind.from_pretrained` without code from the checkpoint; raises ValueError where nothing can be loaded."""
+    is_local = Path(place).is_dir() or not hub.answers()
     try:
-        return kind.from_pretrained(place, local_files_only=Path(place).is_dir() or not hub.answers(), **options)
+        return kind.from_pretrained(place, local_files_only=is_local, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         if Path(place).is_dir():
             raise ValueError(
-                f"backbone.name={name}: the folder holds no model that can be loaded ({first(error)})"
+                f"backbone.name={name}: the folder holds no model that can be loaded ({first_line(error)})"
             ) from error
         raise ValueError(
-            f"backbone.name={name} is no local folder and could not be had from the Hugging Face hub ({first(error)}); "
-            "give the folder of a saved model, or one of the tiny-* backbones, which ship with this package"
+            f"backbone.name={name} is no local folder and could not be had from the Hugging Face hub "
+            f"({first_line(error)}); give the folder of a saved model, or one of the tiny-* backbones, which ship with "
+            "this package"
         ) from error
 
 
-def first(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of an error's message, without its full stop."""
     return str(error).strip().split("\n")[0].rstrip(". ")
 
@@ -129,7 +145,7 @@ def check_family(config: PretrainedConfig, name: str, dtype: str, has_classes: b
         raise ValueError(f"backbone.dtype=fp16 overflows in {name}, as in every T5; take bf16 or fp32")
 
 
-def model_class(config: PretrainedConfig, form: str) -> type[PreTrainedModel]:
+def model_class(config: PretrainedConfig, form: str) -> Any:
     """The class of transformers that has the head that the family works with."""
     family = FAMILIES[config.model_type]
     if form == "mask":

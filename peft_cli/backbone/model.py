@@ -1,33 +1,47 @@
-"""The backbone itself: examples in, logits or text out, and its places of change."""
+"""The backbone: examples in, logits or text out, and the places where a method changes it."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from peft_cli.backbone.activation_cache import Frozen
+from peft_cli.backbone.batch import (
+    IGNORE,
+    Batch,
+    Encoded,
+    HiddenStates,
+    causal_targets,
+    collate,
+    positions_of,
+    scored_index,
+)
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.fused_gelu import join
-from peft_cli.backbone.generation import read_once
-from peft_cli.backbone.hooks import IMPLEMENTATION, Attention, Block, Linear
-from peft_cli.backbone.prompt_cache import prompted
-from peft_cli.backbone.row_owners import OwnHead, Shares
-from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at, places_of
-from peft_cli.backbone.templates import Hypotheses, entailing
-from peft_cli.backbone.tokenization import Encoded, Encoder, collate, positions_of
-from peft_cli.backbone.weights import Weights
+from peft_cli.backbone.fused_gelu import fuse_gelu
+from peft_cli.backbone.generation import cache_sources
+from peft_cli.backbone.heads import entailment_index, entailment_logits, mask_logits, new_head
+from peft_cli.backbone.hooks import IMPLEMENTATION, AttentionHooks, Hook, KeyValue
+from peft_cli.backbone.loss import logits_at
+from peft_cli.backbone.master_weights import MasterWeights
+from peft_cli.backbone.modules import Modules
+from peft_cli.backbone.prompt_cache import PromptCache, encode_prompt
+from peft_cli.backbone.row_owners import RowOwners
+from peft_cli.backbone.special_tokens import set_special_tokens
+from peft_cli.backbone.templates import AT_MASK, Templates
+from peft_cli.backbone.tokenization import Encoder
 from peft_cli.data import Example
 
+LEAST_SOURCE = 8  # tokens of a source that a method has to leave room for
 
-class Backbone(Weights):
+
+class Backbone(Modules):
     """A frozen `model` with its tokenizer. Not an nn.Module: a method may hold it without owning its weights."""
 
     def __init__(
@@ -39,59 +53,59 @@ class Backbone(Weights):
         max_source_tokens: int = 512,
         max_target_tokens: int = 128,
         is_number: bool = False,
-        hypotheses: Hypotheses | None = None,
+        templates: Templates | None = None,
         read_words_head: Callable[[], nn.Module] | None = None,
     ):
         self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
         self.family = FAMILIES[model.config.model_type]
-        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.n_parameters = sum(p.numel() for p in model.parameters())  # without what a method puts into it
         rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
-        self.shares, self.own_head = Shares(self), None
-        join(model)
+        self.row_owners, self.masters, self.own_head = RowOwners(), MasterWeights(), None
+        fuse_gelu(model)
         self.read_words_head = read_words_head  # from the checkpoint, whose other heads the model has not
         limits = max_source_tokens, max_target_tokens
-        self.begin(Encoder(tokenizer, self.family, separator, *limits, labels, is_number, hypotheses))
-        self.has_new_head = self.form == "classes" or (self.form == "entailment" and entailing(model.config) is None)
+        self.reset_state(Encoder(tokenizer, self.family, separator, *limits, labels, is_number, templates))
+        self.has_new_head = self.form == "classes" or (
+            self.form == "entailment" and entailment_index(self.config) is None
+        )
         if self.family.is_decoder_only:
-            model.register_forward_pre_hook(self.shifted, with_kwargs=True)
-        modules = [attention.module for kind in self.attentions().values() for attention in kind]
-        if any(module.config._attn_implementation != IMPLEMENTATION for module in modules):
+            model.register_forward_pre_hook(self.position_hook, with_kwargs=True)
+        if any(place.module.config._attn_implementation != IMPLEMENTATION for place in self.all_attentions()):
             raise ValueError(f"{model.config.model_type} has attention modules that this package cannot change")
-        # A checkpoint's generation settings would fill in what a run leaves open.
-        ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-        model.generation_config = GenerationConfig(**{name: getattr(self.config, name, None) for name in ids})
-        model.generation_config.pad_token_id = self.pad
+        self.pad = set_special_tokens(model, tokenizer)
 
-    def begin(self, encoder: Encoder) -> None:
-        """The state of a backbone that no method acts on."""
-        self.encoder, self.encoder_at_first = encoder, encoder.another()
+    def reset_state(self, encoder: Encoder) -> None:
+        """Sets the state of a backbone that no method changes."""
+        self.encoder, self.encoder_at_first = encoder, encoder.copy()
         self.positions_added, self.shift = 0, 0  # in front of every input: in all, and without a tensor of their own
-        self.moves: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
-        self.prompt: list[list[Tensor]] | None = None  # key and value of each attention module that every row reads
-        self.kept: tuple[Tensor, list[list[Tensor]]] | None = None  # a prompt, and that of it, while nothing trains
-        self.frozen: Frozen | None = None  # what is kept of the examples that come again
-        self.source_room = math.inf, ""  # tokens of a source that a method can read, and the key that says so
+        self.shifted: Callable[[int, int], Tensor] | None = None  # which tokens of a pass are shifted; None: all
+        self.prompt: PromptCache | None = None  # that the next passes read
+        self.known_prompt: tuple[Tensor, PromptCache] | None = None  # vectors and their cache, while nothing trains
+        self.activation_cache: HiddenStates | None = None
+        self.source_room: tuple[float, str] = math.inf, ""  # tokens of a source that a method can read, and its key
         self.reserve(0)
-        self.readers = self.attentions()["decoder"] if self.family.is_decoder_only else []  # of a prompt, each step
-        self.shares.give((self, 1))
+        self.row_owners.set_row_owners([(self, 1)])
+        self.prompt_readers = self.attentions()["decoder"] if self.family.is_decoder_only else []
 
-    def beside(self, encoder: Encoder | None = None) -> Backbone:
+    def share_weights(self, encoder: Encoder | None = None) -> Backbone:
         """Another backbone of the same weights: what a method does to it happens to its own rows of a batch alone.
 
-        It reads examples by an `encoder` of its own, by default as this one did at first. One that is asked for classes
-        by a head gets a head of its own, which starts from noise; what is asked for entailment answers by the model's.
+        It encodes examples with `encoder`, by default as this one did at first. A task with a new head of classes gets
+        a head of its own, with random weights; entailment is read off the model's NLI head.
         """
-        other, own = copy.copy(self), encoder or self.encoder_at_first.another()
-        other.begin(own)
+        other, own = copy.copy(self), encoder or self.encoder_at_first.copy()
+        other.own_head = None
+        other.reset_state(own)
         if other.form == "entailment" != self.form:
-            raise ValueError("the model has no NLI head for backbone.form=entailment; begin with a task that asks so")
+            raise ValueError("the model has no NLI head for backbone.form=entailment; load it for such a task first")
         other.has_new_head = other.form == "classes"
-        if other.has_new_head and (head := self.classifier()):
-            n_outputs = 1 if own.is_number else len(own.labels)
-            other.own_head = OwnHead(self.model, head[0][0].partition(".")[0], n_outputs)
-            other.own_head.answer_for(other, self.shares)
+        if other.has_new_head and (classifier := self.classifier()):
+            name = classifier[0][0].partition(".")[0]
+            head = new_head(self.model, name, 1 if own.is_number else len(own.labels))
+            other.own_head, module = (name, head), self.model.get_submodule(name)
+            hook = Hook(module, self.row_owners, other)
+            hook.change_output(lambda hidden, _: head.train(module.training)(hidden))
         return other
 
     # examples <-> tensors
@@ -100,189 +114,214 @@ class Backbone(Weights):
         """The ids of `examples`, each of which is tokenised once."""
         return [self.encoder(example) for example in examples]
 
-    def check(self, examples: Sequence[Example]) -> None:
-        """Raises ValueError if a source is longer than a method has room for; it tells of the longest."""
-        longest = max(self.encode(examples), key=lambda row: len(row.source), default=None)
-        if longest and len(longest.source) > self.source_room[0]:
+    def check_lengths(self, examples: Sequence[Example], max_new_tokens: int = 0) -> None:
+        """Raises ValueError for a source that a method has no room for, or answers beyond the model's positions."""
+        longest = max((len(row.source) for row in self.encode(examples)), default=0)
+        if longest > self.source_room[0]:
             room, key = self.source_room
+            raise ValueError(f"{key}={room} is too little for the longest source, which has {longest} tokens")
+        limit = self.n_positions
+        written = max_new_tokens if self.family.generates else 0
+        needed = written + (longest + self.positions_added if self.family.is_decoder_only else 0)
+        if limit is not None and written and needed > limit:
             raise ValueError(
-                f"{key}={room} is too little for the longest source, which has {len(longest.source)} tokens"
+                f"decode.max_new_tokens={max_new_tokens} needs {needed} positions with the longest source, and the "
+                f"backbone has {limit}; lower it, or backbone.max_source_tokens"
             )
 
-    def batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
-        """The tensors of `rows` on the backbone's device, as `collate` describes them; with what is kept of them."""
-        batch = self.plain_batch(rows, training)
-        if training and self.frozen and self.frozen.serves(rows):
-            batch["frozen"] = self.frozen.of(rows)
-        return batch
+    def collate(self, rows: Sequence[Encoded], training: bool = True) -> Batch:
+        """The batch of `rows` on the backbone's device, with labels in training."""
+        templates = self.encoder.templates
+        batch = (
+            templates.collate(rows, self.pad, training) if templates else collate(rows, self.family, self.pad, training)
+        )
+        return batch.to(self.model.device)
 
-    def plain_batch(self, rows: Sequence[Encoded], training: bool = True) -> dict[str, Tensor]:
-        """The same without what is kept."""
-        asked = self.encoder.hypotheses
-        tensors = asked.collate(rows, self.pad, training) if asked else collate(rows, self.family, self.pad, training)
-        return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
+    def batch(self, rows: Sequence[Encoded], training: bool = True) -> Batch:
+        """The same, with cached hidden states where there are."""
+        batch, cache = self.collate(rows, training), self.activation_cache
+        return batch.with_(hidden=cache.hidden(rows)) if training and cache and cache.covers(rows) else batch
 
-    def forward(self, inputs: dict[str, Tensor], most: int | None = None) -> tuple[Tensor, Tensor]:
-        """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B].
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B]."""
+        self.activate([(self, 1, batch.prompt)])
+        return self.forward_active(batch)
 
-        With `most`, N is that number, and what has no label comes last.
-        """
-        inputs, targets = self.arranged(self.led(inputs))
-        frozen = inputs.pop("frozen", None)
-        with self.frozen.serving(frozen, inputs) if frozen else nullcontext():
-            if not self.family.generates:
-                return self.judge(inputs), targets
-            places = places_of(targets, most)
-            return logits_at(self.model, inputs, places), targets.flatten()[places]
+    def forward_active(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same, for the row owners and prompts that are active."""
+        if not self.family.generates:
+            return self.forward_logits(batch), batch.labels
+        inputs, targets = self.prepare_inputs(batch)
+        index = scored_index(targets)
+        if not batch.hidden or self.activation_cache is None:
+            return logits_at(self.model, inputs, index), targets.flatten()[index]
+        with self.activation_cache.serve(batch.hidden) as more:
+            return logits_at(self.model, inputs | more, index), targets.flatten()[index]
 
-    def arranged(self, inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-        """What the model takes, with positions or a decoder's input in place of labels; and targets [B, T] or [B]."""
-        inputs = dict(inputs)
-        targets = inputs.pop("labels")
+    def prepare_inputs(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """The arguments of a model that writes text, with positions or a decoder's input; and targets [B, T]."""
+        inputs, labels = batch.model_inputs(), batch.labels
         if self.family.is_decoder_only:
-            targets = causal_targets(targets)
-            inputs["position_ids"] = positions_of(inputs["attention_mask"])
-        elif self.family.generates:
-            inputs["decoder_input_ids"] = self.model.prepare_decoder_input_ids_from_labels(labels=targets)
-        return inputs, targets
+            return inputs | {"position_ids": positions_of(batch.attention_mask)}, causal_targets(labels)
+        return inputs | {"decoder_input_ids": self.model.prepare_decoder_input_ids_from_labels(labels=labels)}, labels
 
-    def judge(self, inputs: dict[str, Tensor]) -> Tensor:
-        """What a backbone that does not write text says: [B, classes], or [B, 1] of a number."""
-        asked = self.encoder.hypotheses
-        return asked.logits(self, inputs) if asked else self.answers(self.model(**inputs).logits)
+    def forward_logits(self, batch: Batch) -> Tensor:
+        """The logits [B, classes] of a backbone with a head, or [B, 1] of a number."""
+        inputs = batch.model_inputs()
+        if self.form == "mask":
+            hidden = self.model.base_model(**inputs).last_hidden_state
+            hidden = hidden[:, hidden.shape[1] - batch.slots.shape[1] :][batch.slots == AT_MASK]  # behind a prompt
+            return mask_logits(
+                self.model, self.words_head(), hidden, self.encoder.templates.label_ids(), batch.label_vectors
+            )
+        if not batch.hidden or self.activation_cache is None:
+            return self.class_logits(self.model(**inputs).logits)
+        with self.activation_cache.serve(batch.hidden) as more:
+            return self.class_logits(self.model(**inputs, **more).logits)
 
-    def predict(self, inputs: dict[str, Tensor], **options: Any) -> list[str]:
-        """The text that the model writes for each row of `inputs`, or what its head says: a class or a number.
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """[B, classes] from what the head returns, beside which heads of others may have more outputs."""
+        own = logits[:, : self.config.num_labels if self.own_head is None else self.n_outputs]
+        return (
+            entailment_logits(own, len(self.encoder.templates.inputs), self.config)
+            if self.form == "entailment"
+            else own
+        )
 
-        `options` are those of `generate`.
-        """
+    def predict(self, batch: Batch, **options: Any) -> list[str]:
+        """The text that the model writes for each row, or the class or number of its head; `options` as `generate`'s."""
         if self.family.generates:
-            return self.text(self.generate(inputs, **options))
+            return self.decode(self.generate(batch, **options))
         with torch.no_grad():
-            return self.says(self.judge(self.led(inputs)))
+            return self.decode_labels(self.forward(batch)[0])
 
-    def answers(self, logits: Tensor) -> Tensor:
-        """[B, classes] of what the head gives, beside which heads of others may have more classes."""
-        own = logits[:, : self.config.num_labels if self.own_head is None else self.own_head.n_outputs]
-        return self.encoder.hypotheses.scores(own, self.config) if self.form == "entailment" else own
-
-    def text(self, ids: Tensor) -> list[str]:
-        """What written `ids` [B, T] say."""
+    def decode(self, ids: Tensor) -> list[str]:
+        """The texts of ids [B, T]."""
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [" ".join(text.split()) for text in texts]
 
-    def says(self, logits: Tensor) -> list[str]:
-        """What a head's answers [B, classes] say: a class or a number for each row."""
+    def decode_labels(self, logits: Tensor) -> list[str]:
+        """The class or number of each row, from a head's logits [B, classes]."""
         if self.encoder.is_number:
             return [f"{value:.4f}" for value in logits[:, 0].tolist()]
         return [self.encoder.labels[i] for i in logits.float().argmax(-1).tolist()]
 
+    def generate(self, batch: Batch, **options: Any) -> Tensor:
+        """The ids [B, T] that transformers' `generate` writes with `options`, without those that were read."""
+        self.activate([(self, 1, batch.prompt)])
+        return self.generate_active(batch, **options)
+
     @torch.no_grad()
-    def generate(self, inputs: dict[str, Tensor], **options: Any) -> Any:
-        """What transformers' `generate` gives with `options`: the ids written, [B, T], without those that were read."""
-        inputs = self.led(inputs)
+    def generate_active(self, batch: Batch, **options: Any) -> Tensor:
+        """The same, for the row owners and prompts that are active."""
+        if self.family.is_decoder_only and batch.inputs_embeds is None:
+            batch = self.embed(batch)  # from vectors, a decoder returns what it wrote alone
+        inputs: dict[str, Any] = batch.model_inputs()
         if self.family.is_decoder_only:
-            if "input_ids" in inputs:
-                inputs = self.embed(inputs)  # from vectors, a decoder returns what it wrote alone
-            inputs = inputs | read_once(self.model, inputs, options)
+            inputs |= cache_sources(self.model, inputs, options)
         return self.model.generate(**inputs, do_sample=False, **options)
 
-    # the four places
+    # prompts
 
-    def embedding(self, ids: Tensor) -> Tensor:
-        """Token ids [...] to input embeddings [..., d_model], scaled as the first layer expects them."""
-        return self.model.get_input_embeddings()(ids.to(self.model.device))
+    def encode_prompt(self, vectors: Tensor) -> PromptCache:
+        """A decoder's keys and values for `vectors` [P, d_model]; without gradients, those of the last call are kept."""
+        trains, known = torch.is_grad_enabled(), self.known_prompt
+        if not trains and known is not None and torch.equal(known[0], vectors):
+            return known[1]
+        self.activate([(self, 1, None)])
+        prompt = encode_prompt(self.model, vectors, self.shift)
+        self.known_prompt = None if trains else (vectors.clone(), prompt)
+        return prompt
 
-    def embed(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`batch` with `inputs_embeds` [B, T, d_model] in place of `input_ids` [B, T]."""
-        rest = {name: tensor for name, tensor in batch.items() if name != "input_ids"}
-        return {"inputs_embeds": self.embedding(batch["input_ids"]), **rest}
+    def activate(self, segments: Sequence[tuple[Backbone, int, PromptCache | None]]) -> None:
+        """Sets who owns the rows of the next passes, n of each owner, and which prompts they read.
 
-    def source_mask(self, batch: dict[str, Tensor]) -> Tensor:
-        """[B, T], true where a token of the source stands: not padding, and not a target that a decoder reads along."""
-        mask = batch["attention_mask"].bool()
-        return mask & (batch["labels"] == IGNORE) if self.family.is_decoder_only and "labels" in batch else mask
-
-    def prepend(self, batch: dict[str, Tensor], vectors: Tensor) -> dict[str, Tensor]:
-        """An embedded `batch` with `vectors` [P, d_model] in front; what has to stay first (RoBERTa's <s>) does.
-
-        In a decoder they attend to themselves alone, so they are the same for every row: they run through the blocks
-        once, and the rows read their keys and values (not under dropout, which is another one for each row).
+        They stay until the next call, as checkpointed blocks run again in the backward pass.
         """
-        embeds, length, at = batch["inputs_embeds"], len(vectors), self.family.prompt_at
-        if not length:
-            return batch
-        vectors = vectors.to(embeds.dtype)
-        if self.family.is_decoder_only and not (self.model.training and self.has_dropout):
-            return batch | {"prompt": vectors}
-        batch = batch | {
-            "inputs_embeds": torch.cat([embeds[:, :at], vectors.expand(len(embeds), -1, -1), embeds[:, at:]], dim=1),
-            "attention_mask": F.pad(batch["attention_mask"], (length, 0), value=1),
-        }
-        if "labels" in batch and self.family.is_decoder_only:
-            batch["labels"] = F.pad(batch["labels"], (length, 0), value=IGNORE)
-        return batch
+        self.masters.round_into_model()
+        self.row_owners.set_row_owners([(owner, n_rows) for owner, n_rows, _ in segments])
+        for owner, _, prompt in segments:
+            owner.activate_prompt(prompt)
 
-    def led(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`inputs` without their owners and prompts, by which every place of change goes from here on.
-
-        They stay until the next inputs come, since checkpointed blocks run again in the backward pass.
-        """
-        owned = inputs.get("owned") or [(self, 1, inputs.get("prompt"))]
-        prompts = prompted({owner: vectors for owner, _, vectors in owned if vectors is not None})
-        self.shares.give(*((owner, n_rows) for owner, n_rows, _ in owned))
-        for owner, _, _ in owned:
-            owner.lead(prompts.get(owner))
-        return {name: tensor for name, tensor in inputs.items() if name not in ("owned", "prompt")}
-
-    def lead(self, prompt: list[list[Tensor]] | None) -> None:
+    def activate_prompt(self, prompt: PromptCache | None) -> None:
         """Hands each attention module its part of a prompt."""
         self.prompt = prompt
-        for i, attention in enumerate(self.readers):
-            attention.lead(None if prompt is None else prompt[i])
+        for i, attention in enumerate(self.prompt_readers):
+            attention.set_prompt_kv(None if prompt is None else prompt.layers[i])
 
-    def shifted(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        """A decoder's arguments with the position of every token moved up by what stands in front of it."""
-        if not any(owner.positions_in_front for owner, _ in self.shares.parts):
+    def position_hook(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """A decoder's arguments with the position of every token moved up by what is in front of it."""
+        owners: Sequence[Any] = self.row_owners.owners
+        if not any(owner.positions_in_front for owner in owners):
             return args, kwargs
-        ids = kwargs["position_ids"]
-        moved = [owner.moved(own) for owner, own in zip(self.shares.owners, self.shares.split(ids), strict=True)]
+        parts = self.row_owners.split(kwargs["position_ids"])
+        moved = [owner.shift_ids(own) for owner, own in zip(owners, parts, strict=True)]
         return args, kwargs | {"position_ids": torch.cat(moved)}
 
     @property
     def positions_in_front(self) -> int:
-        """How many positions a decoder's tokens move up."""
-        return self.shift + (self.prompt[0][0].shape[2] if self.prompt else 0)
+        """The positions in front of a decoder's own tokens."""
+        return self.shift + (self.prompt.length if self.prompt else 0)
 
-    def moved(self, ids: Tensor) -> Tensor:
+    def shift_ids(self, ids: Tensor) -> Tensor:
         """The positions `ids` [B, T] of the backbone's own rows, moved up."""
-        return ids + self.positions_in_front * (1 if self.moves is None else self.moves(*ids.shape))
+        return ids + self.positions_in_front * (1 if self.shifted is None else self.shifted(*ids.shape))
 
-    def linears(self, *parts: str) -> list[Linear]:
-        """The linear maps that are one of `parts`, in the order of the parts and then of the blocks."""
-        known, found = self.family.linears, []
-        for part in parts:
-            if part not in known:
-                raise ValueError(f"{self.config.model_type} has no part {part!r}; it has {', '.join(known)}")
-            pattern, i, n = known[part]
-            for _, module in self.modules(pattern):
-                found.append(Linear(module, i, n, self.shares, self))
-        return found
+    # the places of change
 
-    def attentions(self) -> dict[str, list[Attention]]:
-        """The attention modules by kind (encoder, decoder, across), first block to last."""
-        return self.places(Attention, self.family.attentions)
+    def embedding(self, ids: Tensor) -> Tensor:
+        """Token ids [...] to input embeddings [..., d_model], scaled as the first layer expects them."""
+        self.masters.round_into_model()
+        return self.model.get_input_embeddings()(ids.to(self.model.device))
 
-    def blocks(self) -> dict[str, list[Block]]:
-        """The blocks of each stack (encoder, decoder), first to last; the first stack reads the input."""
-        return self.places(Block, self.family.blocks)
+    def embed(self, batch: Batch) -> Batch:
+        """`batch` with `inputs_embeds` [B, T, d_model] in place of `input_ids` [B, T]."""
+        return batch.with_(inputs_embeds=self.embedding(batch.ids), input_ids=None)
 
-    def places(self, kind: type, patterns: dict[str, str]) -> dict[str, list]:
-        """The modules that match each pattern, as places of a kind."""
-        return {
-            name: [kind(module, self.shares, self) for _, module in self.modules(pattern)]
-            for name, pattern in patterns.items()
-        }
+    def source_mask(self, batch: Batch) -> Tensor:
+        """[B, T], true for a token of the source: no padding, and no target that a decoder reads along."""
+        mask = batch.attention_mask.bool()
+        return mask & (batch.labels == IGNORE) if self.family.is_decoder_only and batch.labels is not None else mask
+
+    def prepend(self, batch: Batch, vectors: Tensor) -> Batch:
+        """An embedded `batch` with `vectors` [P, d_model] in front; what has to stay first (RoBERTa's <s>) does.
+
+        In a decoder they attend to themselves alone, so they are the same for every row: they run through the blocks
+        once, and the rows read their keys and values (not under dropout, which differs from row to row).
+        """
+        embeds, length, at = batch.embeds, len(vectors), self.family.prompt_at
+        if not length:
+            return batch
+        vectors = vectors.to(embeds.dtype)
+        if self.family.is_decoder_only and not (self.model.training and self.has_dropout):
+            return batch.with_(prompt=self.encode_prompt(vectors))
+        joined = torch.cat([embeds[:, :at], vectors.expand(len(embeds), -1, -1), embeds[:, at:]], dim=1)
+        batch = batch.with_(inputs_embeds=joined, attention_mask=F.pad(batch.attention_mask, (length, 0), value=1))
+        if batch.labels is not None and self.family.is_decoder_only:
+            batch = batch.with_(labels=F.pad(batch.labels, (length, 0), value=IGNORE))
+        return batch
+
+    @torch.no_grad()
+    def compute_kv(self, ids: list[int]) -> dict[str, list[KeyValue]]:
+        """Key and value [1, kv_heads, T, d_head] of every attention module, by kind, for a text of T token ids.
+
+        An encoder and a decoder both read the text.
+        """
+        seen: dict[str, list[KeyValue]] = {kind: [] for kind in self.attentions()}
+        places = [(kind, attention) for kind, own in self.attentions().items() for attention in own]
+
+        def record(kind: str, key: Tensor, value: Tensor) -> KeyValue:
+            seen[kind].append((key, value))
+            return key, value
+
+        before = [place.replace_hooks(AttentionHooks(partial(record, kind))) for kind, place in places]
+        self.activate([(self, 1, None)])
+        tensor = torch.tensor([ids], device=self.model.device)
+        inputs: dict[str, Any] = {"decoder_input_ids": tensor} if self.config.is_encoder_decoder else {}
+        self.model(input_ids=tensor, attention_mask=torch.ones_like(tensor), **inputs, **({"use_cache": False} if self.family.generates else {}))
+        for (_, place), hooks in zip(places, before, strict=True):
+            place.replace_hooks(hooks)
+        return seen
 
     # what else a method may ask
 
@@ -291,16 +330,21 @@ class Backbone(Weights):
         """The width of an input embedding."""
         return self.model.get_input_embeddings().weight.shape[1]
 
-    def heads(self) -> tuple[int, int]:
-        """The number of heads that keys and values have, and the width of one."""
-        n = self.config.num_attention_heads
-        d_head = getattr(self.config, "d_kv", None) or getattr(self.config, "head_dim", None) or self.d_model // n
-        return getattr(self.config, "num_key_value_heads", n), d_head
-
     @property
     def form(self) -> str:
-        """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.templates` tells."""
-        return self.encoder.hypotheses.form if self.encoder.hypotheses else "classes"
+        """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.templates` explains."""
+        return self.encoder.templates.form if self.encoder.templates else "classes"
+
+    @property
+    def n_outputs(self) -> int:
+        """The outputs that a new head has for the task."""
+        return 1 if self.encoder.is_number else len(self.encoder.labels)
+
+    @property
+    def n_positions(self) -> int | None:
+        """The most positions that a stack can read; None: no limit."""
+        key = self.family.positions
+        return None if key is None else getattr(self.config, key) - self.family.positions_unused
 
     @property
     def task_type(self) -> str:
@@ -310,32 +354,53 @@ class Backbone(Weights):
         return "CAUSAL_LM" if self.family.is_decoder_only else "SEQ_2_SEQ_LM"
 
     def layout(self) -> dict[str, int]:
-        """Layers and heads, by the names that HF peft has for them."""
-        return {"num_layers": len(next(iter(self.attentions().values()))), "num_attention_heads": self.heads()[0]}
+        """Layers and heads of keys and values, by the names that HF peft has for them."""
+        layers = next(iter(self.compute_kv([self.pad]).values()))
+        return {"num_layers": len(layers), "num_attention_heads": layers[0][0].shape[1]}
+
+    def renew_head(self) -> None:
+        """Replaces the model's head by a new one of a single output, the log-odds of entailment."""
+        name = self.classifier()[0][0].split(".")[0]
+        head, self.config.num_labels = new_head(self.model, name, 1), 1
+        setattr(self.model, name, head)
+        self.has_new_head = True
+
+    def words_head(self) -> nn.Module:
+        """The head that predicts a word; where the model has another, the checkpoint's joins it.
+
+        Raises ValueError for a checkpoint without one.
+        """
+        name = self.family.words_head
+        if not hasattr(self.model, name):
+            head = self.read_words_head().to(self.model.device, self.model.dtype).requires_grad_(False)
+            head.decoder.weight = self.model.get_input_embeddings().weight
+            self.model.add_module(name, head)
+        return self.model.get_submodule(name)
 
     def reserve(self, positions: int) -> None:
-        """Tells that a method adds `positions` in front of every input; sources are cut to leave room for them."""
+        """Counts `positions` more in front of every input; sources are cut to leave room for them.
+
+        Raises ValueError where too little room is left.
+        """
         self.positions_added += positions
-        if self.family.positions is None:
+        if self.n_positions is None:
             return
-        limit = getattr(self.config, self.family.positions) - self.family.positions_unused - self.positions_added
-        if self.family.is_decoder_only:
-            limit -= self.encoder.max_target_tokens
-        if limit < 8:
+        limit = self.n_positions - self.positions_added
+        limit -= self.encoder.max_target_tokens if self.family.is_decoder_only else 0
+        if limit < LEAST_SOURCE:
             raise ValueError(
-                f"{self.positions_added} positions in front leave {limit} of the backbone's "
-                f"{getattr(self.config, self.family.positions)} for a source; take fewer, "
-                "or lower backbone.max_target_tokens"
+                f"{self.positions_added} positions in front leave {limit} of the backbone's {self.n_positions} for a "
+                "source; take fewer, or lower backbone.max_target_tokens"
             )
         self.encoder.max_source_tokens = min(self.encoder.max_source_tokens, limit)
 
-    def shift_positions(self, positions: int, moves: Callable[[int, int], Tensor] | None = None) -> None:
-        """Moves the positions of a decoder's tokens up, as if `positions` tokens stood in front of them.
+    def shift_positions(self, positions: int, shifted: Callable[[int, int], Tensor] | None = None) -> None:
+        """Moves the positions of a decoder's tokens up, as if `positions` tokens were in front of them.
 
-        `moves(B, T)` [B, T] is true for the tokens of a pass that move; None moves all. An encoder's never move.
+        `shifted(B, T)` [B, T] is true for the tokens of a pass that move; None moves all. An encoder's never move.
         """
         if not self.family.is_decoder_only:
             self.positions_added += positions
             return
         self.reserve(positions)
-        self.shift, self.moves = self.shift + positions, moves
+        self.shift, self.shifted = self.shift + positions, shifted

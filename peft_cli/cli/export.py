@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch is imported when a run is exported, so that --help st
     from peft_cli.method import Method
 
 LOADS_HERE = (
-    "load it from this package in two lines: from peft_cli.cli.export import restored; method = restored({path!r})"
+    "load it from this package in two lines: from peft_cli.cli.export import load_run; method = load_run({path!r})"
 )
 
 
@@ -43,7 +43,7 @@ def export(run: Path, out: Path) -> Path:
     """
     from safetensors.torch import save_file
 
-    method, backbone = restored(run), read_config(run)["backbone"]["name"]
+    method, backbone = load_run(run), read_config(run)["backbone"]["name"]
     exported = method.export()
     if exported is None:
         family = method.backbone.config.model_type
@@ -69,8 +69,8 @@ def with_head(method: Method, settings: dict, tensors: dict[str, Tensor]) -> tup
     return settings | {"modules_to_save": modules}, tensors | {f"base_model.model.{name}": p for name, p in head}
 
 
-def restored(run: Path | str, beside: Backbone | None = None, device: str | None = None) -> Method:
-    """The method of a finished run as it was stored, on its backbone, `method.backbone`, or `beside` one like that.
+def load_run(run: Path | str, shared: Backbone | None = None, device: str | None = None) -> Method:
+    """The method of a finished run as it was stored, on its backbone, `method.backbone`, or on the weights of `shared`.
 
     `device` is in place of the run's own. Raises ValueError where the run is not finished, or where the method would
     change a backbone that it is not alone on.
@@ -79,9 +79,9 @@ def restored(run: Path | str, beside: Backbone | None = None, device: str | None
 
     config = read_config(Path(run))
     config["backbone"]["device"] = device or config["backbone"]["device"]
-    method = build(config, beside)
-    if beside and not method.shares_batches:
-        raise ValueError(f"{run} is of {type(method).__name__}, which changes weights of the backbone; ask it apart")
+    method = build(config, shared)
+    if shared and not method.shares_batches:
+        raise ValueError(f"{run} is of {type(method).__name__}, which changes weights of the backbone; predict with it apart")
     method.fold()
     method.load_state_dict(load_file(Path(run) / "method.safetensors"))
     return method.eval()
@@ -94,28 +94,28 @@ def read_config(run: Path) -> dict:
     return yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
 
 
-def build(config: Mapping, beside: Backbone | None = None) -> Method:
+def build(config: Mapping, shared: Backbone | None = None) -> Method:
     """The method of a run's configuration, on its backbone, with tensors that are not yet the run's."""
-    from peft_cli.backbone.templates import asked_of
+    from peft_cli.backbone.templates import task_kwargs
     from peft_cli.config.check import resolve
     from peft_cli.method import Method
 
     sections = {name: dict(config[name]) for name in ("backbone", "method", "data")}
     targets = {name: resolve(section.pop("_target_")) for name, section in sections.items()}
     data = targets["data"](**sections["data"])
-    asked = sections["backbone"] | asked_of(data, targets["method"].form)
-    backbone = reading(beside, asked) if beside else targets["backbone"](**asked)
+    given = sections["backbone"] | task_kwargs(data, targets["method"].form)
+    backbone = share(shared, given) if shared else targets["backbone"](**given)
     return Method(backbone, lr=1.0) if config.get("shots") == 0 else targets["method"](backbone, **sections["method"])
 
 
-def reading(backbone: Backbone, asked: Mapping) -> Backbone:
-    """Another backbone of the same weights, which reads examples as its configuration and its task ask."""
-    from peft_cli.backbone.templates import Hypotheses
+def share(backbone: Backbone, given: Mapping) -> Backbone:
+    """Another backbone of the same weights, which encodes examples by its own configuration and task."""
+    from peft_cli.backbone.templates import Templates
     from peft_cli.backbone.tokenization import Encoder
 
-    form = asked.get("form") or asked["method_form"]
-    hypotheses = None if form == "classes" else Hypotheses(form, asked["hypothesis"], backbone.tokenizer)
+    form = given.get("form") or given["method_form"]
+    templates = None if form == "classes" else Templates(form, given["hypothesis"], backbone.tokenizer)
     keys = ("separator", "max_source_tokens", "max_target_tokens", "labels", "is_number")
-    return backbone.beside(
-        Encoder(backbone.tokenizer, backbone.family, **{key: asked[key] for key in keys}, hypotheses=hypotheses)
+    return backbone.share_weights(
+        Encoder(backbone.tokenizer, backbone.family, **{key: given[key] for key in keys}, templates=templates)
     )

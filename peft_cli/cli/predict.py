@@ -141,13 +141,13 @@ def restore_together(runs: Mapping[str, Path], device: str | None = None) -> dic
 
     Raises ValueError where the runs had different backbones, or a method changes the backbone for the others.
     """
-    from peft_cli.cli.export import restored
+    from peft_cli.cli.export import load_run
 
     check_backbones(runs)
     methods: dict[str, Method] = {}
     for task, run in runs.items():
         first = next(iter(methods.values()), None)
-        methods[task] = restored(run, first and first.backbone, device)
+        methods[task] = load_run(run, first and first.backbone, device)
     first, *_ = methods.values()
     run = next(iter(runs.values()))
     if first.shares_batches and first.backbone.fingerprint() != read_result(run)["backbone"]["sha256"]:

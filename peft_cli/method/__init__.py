@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from peft_cli.backbone import Backbone
+from peft_cli.backbone import Backbone, Batch
 
 
 class Method(nn.Module):
@@ -33,26 +33,26 @@ class Method(nn.Module):
         self.adopt(backbone.head())  # a head that no pretraining has seen always trains
 
     def adopt(self, named_parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
-        """Trains tensors of the backbone itself, such as its top blocks: the same Parameter is owned here too."""
+        """Trains tensors of the backbone itself, such as its top blocks, in fp32 whatever the backbone's dtype."""
         for name, parameter in named_parameters:
-            self.adopted[name.replace(".", "/")] = parameter.requires_grad_(True)
+            self.adopted[name.replace(".", "/")] = self.backbone.adopt(parameter)
 
     @property
     def shares_batches(self) -> bool:
         """Whether its examples can stand in one batch with those of other methods: no weight of the backbone changes.
 
-        A classification head is no weight that others read: each backbone that is `beside` another has its own. What
-        is asked for at a mask is answered by a head of words, and apart.
+        A classification head is no weight that others read: each backbone that shares weights has its own. The form
+        mask is answered by a head of words, in a batch of its own.
         """
-        heads = {id(p) for _, p in self.backbone.head()}
+        heads = {id(self.backbone.adopt(p)) for _, p in self.backbone.head()}
         return self.backbone.form != "mask" and all(id(p) in heads for p in self.adopted.values())
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the backbone reads in place of `batch`; asked once per batch, in training and in generation."""
+    def inputs(self, batch: Batch) -> Batch:
+        """What the backbone reads in place of `batch`; called once per batch, in training and in generation."""
         return batch
 
-    def extra_loss(self, batch: dict[str, Tensor]) -> Tensor | float:
-        """What is added to the loss of a batch in training, summed over its rows as the loss is."""
+    def extra_loss(self, batch: Batch) -> Tensor | float:
+        """A term that training adds to the loss of a batch, summed over its rows as the loss is."""
         return 0.0
 
     def param_groups(self) -> list[dict]:
@@ -65,7 +65,8 @@ class Method(nn.Module):
         shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (own, stored)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"the stored tensors are {told(stored)} and the method has {told(own)}; take a run of the same sizes"
+                f"the stored tensors are {describe_shapes(stored)} and the method has {describe_shapes(own)}; take a run "
+                "of the same sizes"
             )
         self.load_state_dict(stored)
 
@@ -77,7 +78,7 @@ class Method(nn.Module):
         """Drops, after training, what only training needs. Predictions stay the same."""
 
 
-def told(state: Mapping[str, Tensor]) -> str:
+def describe_shapes(state: Mapping[str, Tensor]) -> str:
     """Names and shapes of tensors, in words; of many, the first few."""
     words = [f"{name} {list(tensor.shape)}" for name, tensor in state.items()]
     more = [f"{len(words) - 4} more"] if len(words) > 5 else []

@@ -52,7 +52,7 @@ class Adapter(Method):
         if placement == "houlsby":
             self.after("attention_output")
         if placement == "parallel":
-            self.beside()
+            self.in_parallel()
         else:
             self.after("ffn_output")
         self.to(backbone.model.device)
@@ -67,7 +67,7 @@ class Adapter(Method):
             self.adapters.append(adapter := self.bottleneck())
             linear.change(lambda x, y, adapter=adapter: y + self.adapted(adapter, y))
 
-    def beside(self) -> None:
+    def in_parallel(self) -> None:
         """Puts an adapter from what enters each feed-forward to what it returns."""
         entries, exits = self.backbone.linears("ffn_input"), self.backbone.linears("ffn_output")
         for entry, exit in zip(entries[:: len(entries) // len(exits)], exits, strict=True):  # a gated one enters twice

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
-from torch import Tensor
 
-from peft_cli.backbone import Backbone
+from peft_cli.backbone import Backbone, Batch
 from peft_cli.method.entailment import Entailment
 
 
@@ -41,10 +40,10 @@ class DART(Entailment):
     ):
         super().__init__(backbone, tokens, sides, trains, "frozen", fluency, on_top, options, lr)
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Batch:
         """The embedded batch with the trained template, and the vectors that stand for the labels at the mask."""
         batch = super().inputs(batch)
         if self.labels is None:
             return batch
-        parts = self.labels.split([len(label) for label in self.hypotheses.labels])
-        return batch | {"label_vectors": torch.stack([part.mean(0) for part in parts])}
+        parts = self.labels.split([len(label) for label in self.templates.labels])
+        return batch.with_(label_vectors=torch.stack([part.mean(0) for part in parts]))

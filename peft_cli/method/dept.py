@@ -6,9 +6,9 @@ from typing import Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import nn
 
-from peft_cli.backbone import Backbone
+from peft_cli.backbone import Backbone, Batch
 from peft_cli.method.pt import PT
 
 AUTHORS_ALPHA = 8  # lora_alpha of the authors' code, over sqrt(r)
@@ -51,7 +51,7 @@ class DePT(PT):
         self.B = nn.Parameter(torch.zeros(rank, backbone.d_model, device=device))  # [r, d_model]
         backbone.source_room = positions, "method.positions"
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Batch:
         """The embedded batch with its offsets, behind the prompt."""
         batch = self.backbone.embed(batch)
         mask = self.backbone.source_mask(batch)  # [B, T]
@@ -60,8 +60,8 @@ class DePT(PT):
         )
         places = places.expand(mask.shape).clamp(0, self.positions - 1)
         offsets = (self.c * self.A @ self.B)[places] * mask.unsqueeze(-1)  # [B, T, d_model]
-        embeds = batch["inputs_embeds"]
-        return self.backbone.prepend(batch | {"inputs_embeds": embeds + offsets.to(embeds.dtype)}, self.prompt)
+        embeds = batch.embeds
+        return self.backbone.prepend(batch.with_(inputs_embeds=embeds + offsets.to(embeds.dtype)), self.prompt)
 
     def export(self) -> None:
         """None: HF peft has no offsets of the input."""

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
-from peft_cli.backbone import Backbone
-from peft_cli.backbone.templates import NO_SLOT, renew_head, words_head
+from peft_cli.backbone import Backbone, Batch
+from peft_cli.backbone.templates import NO_SLOT
 from peft_cli.config.check import check, check_option, folder, resolve
 from peft_cli.method import Method
 
@@ -52,20 +52,20 @@ class Entailment(Method):
         lr: PositiveFloat,
     ):
         super().__init__(backbone, lr)
-        self.hypotheses, self.fluency = backbone.encoder.hypotheses, fluency
+        self.templates, self.fluency = backbone.encoder.templates, fluency
         self.take_head(head)
         n = tokens if trains in ("both", "template") else 0
-        self.hypotheses.lay_out(n - n // 2 if sides == "two" else n, n // 2 if sides == "two" else 0)
+        self.templates.build_templates(n - n // 2 if sides == "two" else n, n // 2 if sides == "two" else 0)
         self.starts_neutral = n == 0 and head != "fresh"
-        template = start(backbone, self.hypotheses.template)
-        labels = start(backbone, [i for label in self.hypotheses.labels for i in label])
+        template = start(backbone, self.templates.template)
+        labels = start(backbone, [i for label in self.templates.labels for i in label])
         self.template = nn.Parameter(template) if trains in ("both", "template") and len(template) else None
         self.labels = nn.Parameter(labels) if trains in ("both", "labels") else None
         if fluency:
-            words_head(backbone)
+            backbone.words_head()
         if options and not on_top:
             raise ValueError(f"method.options={options} are of the method on top, and method.on_top is null")
-        self.on_top = self.beside(on_top, options or {}) if on_top else None
+        self.on_top = self.build_second(on_top, options or {}) if on_top else None
         if not list(self.parameters()):
             raise ValueError(
                 f"method.trains={trains} with method.head={head} trains nothing; say method.on_top, such as ft, too"
@@ -74,7 +74,7 @@ class Entailment(Method):
     def take_head(self, head: str) -> None:
         """Makes the model's own NLI head answer, frozen or trained, or a fresh head."""
         if head == "fresh":
-            renew_head(self.backbone)
+            self.backbone.renew_head()
             self.adopted.clear()
             self.adopt(self.backbone.head())
         elif self.backbone.head():
@@ -86,7 +86,7 @@ class Entailment(Method):
         elif head == "trained":
             self.adopt(self.backbone.classifier())
 
-    def beside(self, name: str, options: dict[str, Any]) -> Method:
+    def build_second(self, name: str, options: dict[str, Any]) -> Method:
         """The method `name` on the same backbone; what it trains of the backbone itself is its own alone."""
         check_option("method", name)
         arguments = OmegaConf.to_container(OmegaConf.load(folder("conf") / "method" / f"{name}.yaml"))
@@ -102,40 +102,39 @@ class Entailment(Method):
             del self.adopted[key]
         return second
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Batch:
         """The embedded batch with trained vectors in place of tokens of the template and the labels."""
         batch = self.backbone.embed(batch)
-        embeds = batch["inputs_embeds"]
-        for vectors, first in ((self.template, 0), (self.labels, len(self.hypotheses.template))):
+        embeds = batch.embeds
+        for vectors, first in ((self.template, 0), (self.labels, len(self.templates.template))):
             if vectors is not None:
-                places = batch["slots"] - first  # [B, T], in the range of `vectors` where one of them stands
+                places = batch.slots - first  # [B, T], in the range of `vectors` where one of them stands
                 own = (places >= 0) & (places < len(vectors))
                 chosen = vectors[places.clamp(0, len(vectors) - 1)].to(embeds.dtype)
                 embeds = torch.where(own.unsqueeze(-1), chosen, embeds)
-        return batch | {"inputs_embeds": embeds}
+        return batch.with_(inputs_embeds=embeds)
 
-    def extra_loss(self, batch: dict[str, Tensor]) -> Tensor | float:
+    def extra_loss(self, batch: Batch) -> Tensor | float:
         """`fluency` times the loss of masked tokens of the sentences, each before its own class's hypothesis."""
         if not self.fluency:
             return 0.0
-        batch = {name: tensor for name, tensor in self.told(batch).items() if name != "labels"}
-        ids, tokenizer = batch["input_ids"], self.backbone.tokenizer
+        batch = self.of_own_class(batch)
+        ids, tokenizer = batch.ids, self.backbone.tokenizer
         special = torch.tensor(tokenizer.all_special_ids, device=ids.device)
-        hidden = (torch.rand(ids.shape, device=ids.device) < MASKED_SHARE) & (batch["slots"] == NO_SLOT)
+        hidden = (torch.rand(ids.shape, device=ids.device) < MASKED_SHARE) & (batch.slots == NO_SLOT)
         hidden &= ~torch.isin(ids, special)
         if not hidden.any():
             return 0.0
-        read = self.inputs(batch | {"input_ids": ids.masked_fill(hidden, tokenizer.mask_token_id)})
-        read = {name: read[name] for name in ("inputs_embeds", "attention_mask")}
-        states = self.backbone.model.base_model(**read).last_hidden_state[hidden]
-        loss = F.cross_entropy(words_head(self.backbone)(states).float(), ids[hidden])
+        masked = self.inputs(batch.with_(input_ids=ids.masked_fill(hidden, tokenizer.mask_token_id)))
+        states = self.backbone.model.base_model(**masked.model_inputs()).last_hidden_state[hidden]
+        loss = F.cross_entropy(self.backbone.words_head()(states).float(), ids[hidden])
         return self.fluency * loss * len(ids)
 
-    def told(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def of_own_class(self, batch: Batch) -> Batch:
         """`batch` with one input for each example: that of its own class, where each class has one."""
-        labels, n = batch["labels"], len(self.hypotheses.inputs)
+        labels, n = batch.targets, len(self.templates.inputs)
         rows = torch.arange(len(labels), device=labels.device) * n + (labels if n > 1 else 0)
-        return {name: tensor if name == "labels" else tensor[rows] for name, tensor in batch.items()}
+        return Batch(**{name: tensor[rows] for name, tensor in batch.tensors().items() if name != "labels"})
 
     @property
     def shares_batches(self) -> bool:

@@ -10,8 +10,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from peft_cli.backbone import Backbone
-from peft_cli.backbone.activations import activations
+from peft_cli.backbone import Backbone, Batch
 from peft_cli.method import Method
 
 REGRESSION_STEPS, REGRESSION_LR = 500, 1e-4  # of the authors' code, from a text's activations to the MLP's weights
@@ -58,26 +57,27 @@ class Prefix(Method):
                 f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it"
             )
         self.place, self.shift_positions = place, shift_positions
-        heads, d_head = backbone.heads()
-        start = activations(backbone, text, length) if init == "text" else {}
+        ids = backbone.encoder.ids(text) if text else [backbone.pad]
+        states = backbone.compute_kv((ids * -(-length // len(ids)))[:length])
         self.stacks, self.now = nn.ModuleDict(), {}
         for kind, attentions in backbone.attentions().items():
-            stack = Stack(length, (len(attentions), 2, heads, d_head), backbone.d_model, bottleneck)
+            start = torch.stack([torch.stack([key[0], value[0]]) for key, value in states[kind]]).float()
+            stack = Stack(length, (*start.shape[:3], start.shape[-1]), backbone.d_model, bottleneck)
             self.stacks[kind] = stack.to(backbone.model.device)
             if init == "zero":
                 stack.start_at_zero()
             if init == "text":
-                stack.start_from(start[kind])
+                stack.start_from(start)
             for layer, attention in enumerate(attentions):
-                attention.change(partial(self.extend, kind, layer))
+                attention.change_kv(partial(self.extend, kind, layer))
                 if place == "between":
-                    attention.hide(self.sees)
+                    attention.limit_visibility(self.visible)
         if shift_positions:
-            backbone.shift_positions(length, self.sees if place == "between" else None)
+            backbone.shift_positions(length, self.visible if place == "between" else None)
         else:
             backbone.positions_added += length
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Batch:
         """The batch as it is; the prefixes of all layers are computed here, once."""
         self.now = {kind: stack() for kind, stack in self.stacks.items()}
         if self.place == "between":
@@ -85,8 +85,8 @@ class Prefix(Method):
             self.behind = source > source[:, -1:] - len(self.backbone.encoder.end)
         return batch
 
-    def sees(self, n_rows: int, n_tokens: int) -> Tensor:
-        """[n_rows, n_tokens], true for the tokens of a pass that stand behind an infix: separator and target."""
+    def visible(self, n_rows: int, n_tokens: int) -> Tensor:
+        """[n_rows, n_tokens], true for the tokens of a pass behind an infix: separator and target."""
         n_read = self.behind.shape[1]
         if n_tokens < n_read:  # generation with a cache: what was written last
             return self.behind.new_ones(n_rows, n_tokens)
@@ -113,7 +113,8 @@ class Prefix(Method):
         """HF peft's prefix tuning, for a decoder whose positions move up as they do there; it has no encoder prefix."""
         if set(self.stacks) != {"decoder"} or not self.shift_positions or self.place == "between":
             return None
-        rows, (heads, d_head) = self.stacks["decoder"].rows, self.backbone.heads()
+        stack = self.stacks["decoder"]
+        rows, (_, _, heads, d_head) = stack.rows, stack.shape
         sizes = {"num_virtual_tokens": len(rows), "token_dim": heads * d_head, "num_transformer_submodules": 1}
         settings = {"peft_type": "PREFIX_TUNING", "task_type": "CAUSAL_LM", **self.backbone.layout(), **sizes}
         return settings | {"prefix_projection": False}, {"prompt_embeddings": rows}

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from peft_cli.backbone import Backbone
+from peft_cli.backbone import Backbone, Batch
 from peft_cli.method.pt import PT
 
 
@@ -27,7 +27,7 @@ class PrefixEmbedding(PT):
         mlp = nn.Sequential(nn.Linear(d_model, bottleneck), nn.Tanh(), nn.Linear(bottleneck, d_model))
         self.mlp = mlp.to(backbone.model.device)
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Batch:
         """The embedded batch behind the vectors that the MLP gives."""
         vectors = self.prompt if self.mlp is None else self.mlp(self.prompt)
         return self.backbone.prepend(self.backbone.embed(batch), vectors)

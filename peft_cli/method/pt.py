@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from peft_cli.backbone import Backbone
+from peft_cli.backbone import Backbone, Batch
 from peft_cli.method import Method
 
 COMMON_TOKENS = 5000  # a vocabulary sample comes from the first of the vocabulary, which are the most common
@@ -43,7 +43,7 @@ class PT(Method):
         backbone.reserve(length)
         self.prompt = nn.Parameter(start(backbone, length, init, text))
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Batch:
         """The embedded batch behind the prompt."""
         return self.backbone.prepend(self.backbone.embed(batch), self.prompt)
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from peft_cli.backbone import Backbone
+from peft_cli.backbone import Backbone, Batch
 from peft_cli.method.pt import PT
 
 
@@ -41,27 +41,27 @@ class SPT(PT):
         shape = {"d_model": (1, backbone.d_model), "tokens": (positions, 1), "scalar": (1, 1)}[scale_shape]
         self.scale = nn.Parameter(torch.ones(shape, device=self.prompt.device))
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Batch:
         """The embedded batch behind the prompt, either or both of them scaled."""
         batch, prompt = self.backbone.embed(batch), self.prompt
         if self.scale_target in ("prompt", "both"):
             prompt = prompt * self.prompt_scale()
         if self.scale_target in ("input", "both"):
-            batch = batch | {"inputs_embeds": self.scaled(batch)}
+            batch = batch.with_(inputs_embeds=self.scaled(batch))
         return self.backbone.prepend(batch, prompt)
 
     def prompt_scale(self) -> Tensor:
         """The part of s that is the prompt's: [1 or P, d_model or 1]."""
         return self.scale[: len(self.prompt)] if len(self.scale) > 1 else self.scale
 
-    def scaled(self, batch: dict[str, Tensor]) -> Tensor:
+    def scaled(self, batch: Batch) -> Tensor:
         """Input embeddings [B, T, d_model], those of the source scaled."""
         mask = self.backbone.source_mask(batch)  # [B, T]
         scale = self.scale
         if len(scale) > 1:
             own = scale[len(scale) - self.backbone.encoder.max_source_tokens :]
             scale = own[(mask.cumsum(-1) - 1).clamp(min=0)]  # [B, T, 1], counted from the source's first token
-        embeds = batch["inputs_embeds"]
+        embeds = batch.embeds
         return torch.where(mask.unsqueeze(-1), embeds * scale.to(embeds.dtype), embeds)
 
     @torch.no_grad()

@@ -58,13 +58,12 @@ class UniPELT(Prefix):
 
     def gate_prefixes(self) -> None:
         """Gives each attention module a gate, which reads what enters the module's query map."""
-        attentions = [attention for kind in self.backbone.attentions().values() for attention in kind]
-        for attention in attentions:
+        for attention in self.backbone.all_attentions():
             inside = {id(module) for module in attention.module.modules()}
             (query,) = [linear for linear in self.backbone.linears("query") if id(linear.module) in inside]
             self.gates.append(gate := Gate(query.in_features))
             query.change_input(gate.remember)
-            attention.gate(gate.of_what_was_read)
+            attention.gate_front(gate.of_remembered)
 
     def export(self) -> None:
         """None: HF peft has no gates."""
@@ -83,11 +82,11 @@ class Gate(nn.Linear):
         return super().forward(hidden).sigmoid()
 
     def remember(self, hidden: Tensor) -> Tensor:
-        """`hidden` [B, T, width] as it is, kept for `of_what_was_read`."""
+        """`hidden` [B, T, width] as it is, kept for `of_remembered`."""
         self.read = hidden
         return hidden
 
-    def of_what_was_read(self) -> Tensor:
+    def of_remembered(self) -> Tensor:
         """[B, T] for what was kept last."""
         return self(self.read.float()).squeeze(-1)
 

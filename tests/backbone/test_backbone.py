@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from peft_cli.backbone import load
+from peft_cli.backbone import load_backbone
 from peft_cli.data import Example
 from tests.conftest import EXAMPLES, examples_for, make_backbone
 
@@ -55,23 +55,23 @@ def test_prepended_embeddings_of_tokens_are_those_tokens_in_front(family, backbo
     batch = backbone.batch(rows)
     soft = backbone.prepend(backbone.embed(batch), backbone.embedding(ids))
     at = backbone.family.prompt_at
-    source = batch["input_ids"]
-    hard = batch | {
-        "input_ids": torch.cat([source[:, :at], ids[None], source[:, at:]], 1),
-        "attention_mask": F.pad(batch["attention_mask"], (3, 0), value=1),
-    }
+    source = batch.input_ids
+    hard = batch.with_(
+        input_ids=torch.cat([source[:, :at], ids[None], source[:, at:]], 1),
+        attention_mask=F.pad(batch.attention_mask, (3, 0), value=1),
+    )
     if backbone.family.is_decoder_only:
-        hard["labels"] = F.pad(batch["labels"], (3, 0), value=-100)
+        hard = hard.with_(labels=F.pad(batch.labels, (3, 0), value=-100))
     assert torch.allclose(backbone.forward(soft)[0], backbone.forward(hard)[0], atol=1e-5)
 
 
 def in_front_of_every_row(batch, vectors):
     """The plain way to prepend, in a decoder."""
-    length, rows = len(vectors), vectors.expand(len(batch["labels"]), -1, -1)
+    length, rows = len(vectors), vectors.expand(len(batch.labels), -1, -1)
     return {
-        "inputs_embeds": torch.cat([rows, batch["inputs_embeds"]], 1),
-        "attention_mask": F.pad(batch["attention_mask"], (length, 0), value=1),
-        "labels": F.pad(batch["labels"], (length, 0), value=-100),
+        "inputs_embeds": torch.cat([rows, batch.inputs_embeds], 1),
+        "attention_mask": F.pad(batch.attention_mask, (length, 0), value=1),
+        "labels": F.pad(batch.labels, (length, 0), value=-100),
     }
 
 
@@ -105,7 +105,7 @@ def test_under_dropout_every_row_has_a_prompt_of_its_own():
     backbone.has_dropout = True
     backbone.model.train()
     soft = backbone.prepend(batch, torch.ones(3, backbone.d_model))
-    assert soft.keys() == batch.keys() and soft["inputs_embeds"].shape[1] == 3 + batch["inputs_embeds"].shape[1]
+    assert soft.keys() == batch.keys() and soft["inputs_embeds"].shape[1] == 3 + batch.inputs_embeds.shape[1]
 
 
 def test_linear_change_sees_input_and_output_of_its_part_alone(family, backbone):
@@ -145,10 +145,14 @@ def test_every_kind_of_attention_can_be_changed(family):
         batch = backbone.batch(backbone.encode(examples_for(backbone)))
         plain = backbone.forward(batch)[0]
         for attention in backbone.attentions()[kind]:
-            heads, d_head = backbone.heads()
-            extra = torch.ones(heads, 2, d_head)
-            attention.change(lambda key, value, extra=extra: (front(extra, key), front(extra, value)))
+            extra = torch.ones(*(states(backbone, kind)[0].shape[1:2]), 2, states(backbone, kind)[0].shape[-1])
+            attention.change_kv(lambda key, value, extra=extra: (front(extra, key), front(extra, value)))
         assert not torch.allclose(backbone.forward(batch)[0], plain, atol=1e-4), kind
+
+
+def states(backbone, kind="decoder"):
+    """Key and value of the first attention module of a kind, for one token."""
+    return backbone.compute_kv([backbone.pad])[kind][0]
 
 
 def front(extra, tensor):
@@ -158,7 +162,7 @@ def front(extra, tensor):
 def test_a_prefix_on_gpt2_is_a_cache_prefix_where_positions_agree():
     backbone = make_backbone("gpt2")
     torch.manual_seed(3)
-    heads, d_head = backbone.heads()
+    _, heads, _, d_head = states(backbone)[0].shape
     prefixes = [torch.randn(2, heads, 2, d_head) for _ in backbone.attentions()["decoder"]]
     ids = torch.tensor([[4, 5, 6, 7]])
     plain = AutoModelForCausalLM.from_config(deepcopy(backbone.config), attn_implementation="eager")
@@ -169,15 +173,15 @@ def test_a_prefix_on_gpt2_is_a_cache_prefix_where_positions_agree():
     positions = torch.arange(4)[None]
     expected = plain.eval()(ids, past_key_values=cache, position_ids=positions, attention_mask=torch.ones(1, 6)).logits
     for attention, (key, value) in zip(backbone.attentions()["decoder"], prefixes, strict=True):
-        attention.change(lambda k, v, key=key, value=value: (front(key, k), front(value, v)))
+        attention.change_kv(lambda k, v, key=key, value=value: (front(key, k), front(value, v)))
     assert torch.allclose(backbone.model(ids).logits, expected, atol=1e-5)
 
 
 def test_two_changes_of_one_attention_module_are_refused():
     attention = make_backbone("gpt2").attentions()["decoder"][0]
-    attention.change(lambda key, value: (key, value))
+    attention.change_kv(lambda key, value: (key, value))
     with pytest.raises(ValueError, match="two parts of a method"):
-        attention.change(lambda key, value: (key, value))
+        attention.change_kv(lambda key, value: (key, value))
 
 
 def test_block_change_rewrites_what_enters_a_block(family):
@@ -185,7 +189,7 @@ def test_block_change_rewrites_what_enters_a_block(family):
         backbone = make_backbone(family)
         batch = backbone.batch(backbone.encode(examples_for(backbone)))
         plain = backbone.forward(batch)[0]
-        backbone.blocks()[stack][1].change(lambda hidden: hidden * 2 + torch.ones_like(hidden).cumsum(-1))
+        backbone.blocks()[stack][1].change_input(lambda hidden: hidden * 2 + torch.ones_like(hidden).cumsum(-1))
         assert not torch.allclose(backbone.forward(batch)[0], plain, atol=1e-4), stack
 
 
@@ -206,7 +210,7 @@ def test_a_prompt_fits_beside_the_longest_source_of_roberta():
     backbone.reserve(20)
     (row,) = backbone.encode([Example("0", "a " * 200, ("good",))])
     batch = backbone.prepend(backbone.embed(backbone.batch([row])), torch.zeros(20, 16))
-    assert backbone.forward(batch)[0].shape == (1, 2) and batch["inputs_embeds"].shape[1] == 192
+    assert backbone.forward(batch)[0].shape == (1, 2) and batch.inputs_embeds.shape[1] == 192
 
 
 def test_a_checkpoints_generation_settings_are_not_taken():
@@ -224,26 +228,26 @@ def test_the_source_mask_leaves_out_target_and_padding():
 def test_a_model_that_is_nowhere_is_one_sentence(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ValueError, match=r"backbone\.name=no/such is no local folder and could not be had") as error:
-        load((), "no/such", **LOAD)
+        load_backbone("no/such", **LOAD)
     assert "\n" not in str(error.value)
 
 
 def test_an_unknown_family_lists_the_known_ones(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ValueError, match="of the family 'bert'; the families are gpt2, llama, bart, t5, roberta"):
-        load((), str(tmp_path), **LOAD)
+        load_backbone(str(tmp_path), **LOAD)
 
 
 def test_roberta_needs_classes(tmp_path):
     make_backbone("roberta").config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="cannot write text, and the data set has no classes"):
-        load((), str(tmp_path), **LOAD)
+        load_backbone(str(tmp_path), **LOAD)
 
 
 def test_t5_in_fp16_is_refused(tmp_path):
     make_backbone("t5").config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"backbone\.dtype=fp16 overflows"):
-        load((), str(tmp_path), **LOAD | {"dtype": "fp16"})
+        load_backbone(str(tmp_path), **LOAD | {"dtype": "fp16"})
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
@@ -251,7 +255,7 @@ def test_a_saved_folder_is_loaded(tmp_path, dtype):
     backbone = make_backbone("gpt2")
     backbone.model.save_pretrained(tmp_path)
     backbone.tokenizer.save_pretrained(tmp_path)
-    loaded = load((), str(tmp_path), **LOAD | {"dtype": dtype})
+    loaded = load_backbone(str(tmp_path), **LOAD | {"dtype": dtype})
     assert loaded.model.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
     if dtype == "fp32":
         assert loaded.fingerprint() == backbone.fingerprint()

@@ -2,14 +2,14 @@ import torch
 from torch import nn
 from transformers.activations import NewGELUActivation
 
-from peft_cli.backbone.fused_gelu import join
+from peft_cli.backbone.fused_gelu import fuse_gelu
 from peft_cli.cost import counted
 from tests.conftest import make_backbone
 
 
 def test_a_gelu_in_one_kernel_has_equal_values_and_gradients_and_keeps_its_input_alone():
     found = []
-    for change in (lambda model: None, join):
+    for change in (lambda model: None, fuse_gelu):
         model = nn.Sequential(NewGELUActivation())
         change(model)
         x = torch.linspace(-6, 6, 1000, requires_grad=True)

@@ -35,7 +35,7 @@ def by_hand(states, front, factor, sees) -> torch.Tensor:
 
 def changed(front) -> Attention:
     attention = Attention(torch.nn.Identity())
-    attention.change(lambda k, v: (torch.cat([front[0], k], 2), torch.cat([front[1], v], 2)))
+    attention.change_kv(lambda k, v: (torch.cat([front[0], k], 2), torch.cat([front[1], v], 2)))
     return attention
 
 
@@ -47,13 +47,13 @@ def test_every_query_sees_what_is_put_in_front(states):
 
 def test_a_hidden_position_is_seen_by_some_queries(states):
     attention, sees = changed(states[1]), torch.rand(B, T) > 0.5
-    attention.hide(lambda n_rows, n_tokens: sees)
+    attention.limit_visibility(lambda n_rows, n_tokens: sees)
     out, _ = attend(attention.module, *states[0], mask())
     assert torch.allclose(out, by_hand(*states, torch.ones(B, T), sees), atol=1e-6)
 
 
 def test_a_gate_is_a_factor_of_keys_and_values_for_each_query(states):
     attention, gate = changed(states[1]), torch.rand(B, T)
-    attention.gate(lambda: gate)
+    attention.gate_front(lambda: gate)
     out, _ = attend(attention.module, *states[0], mask())
     assert torch.allclose(out, by_hand(*states, gate, torch.ones(B, T, dtype=torch.bool)), atol=1e-6)

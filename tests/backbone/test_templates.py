@@ -1,4 +1,4 @@
-"""Hypotheses as ids, and what an encoder says of them."""
+"""Templates as ids, and what an encoder says of them."""
 
 import json
 
@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig
 
-from peft_cli.backbone import load
-from peft_cli.backbone.templates import AT_MASK, NO_SLOT, entailed, entailing
+from peft_cli.backbone import load_backbone
+from peft_cli.backbone.heads import entailment_index, entailment_log_odds
+from peft_cli.backbone.templates import AT_MASK, NO_SLOT
 from peft_cli.data import Example, Hypothesis
 from tests.conftest import CLASSES, EXAMPLES, make_backbone
 
@@ -35,10 +36,10 @@ def test_each_class_has_an_input_of_two_segments():
     backbone = asked_of_three()
     batch = backbone.batch(backbone.encode(ASKED[1:2]))
     start = "<s> name : Alimentum </s> </s> The food is"
-    assert [text(backbone, ids) for ids in batch["input_ids"]] == [
+    assert [text(backbone, ids) for ids in batch.input_ids] == [
         f"{start} {words} . </s>".replace(" .", " <unk>") for words in THREE.words
     ]
-    assert batch["labels"].tolist() == [1]
+    assert batch.labels.tolist() == [1]
 
 
 def test_two_classes_have_one_input_and_a_mask_is_in_the_sources_segment():
@@ -46,25 +47,25 @@ def test_two_classes_have_one_input_and_a_mask_is_in_the_sources_segment():
     assert len(backbone.batch(backbone.encode(CLASSES))["input_ids"]) == len(CLASSES)
     backbone = asked_of_three("mask")
     batch = backbone.batch(backbone.encode(ASKED[1:2]))
-    assert text(backbone, batch["input_ids"][0]) == "<s> name : Alimentum The food is <mask> <unk> </s>"
-    assert (batch["slots"] == AT_MASK).sum() == 1
+    assert text(backbone, batch.input_ids[0]) == "<s> name : Alimentum The food is <mask> <unk> </s>"
+    assert (batch.slots == AT_MASK).sum() == 1
 
 
 def test_slots_number_the_template_and_then_the_labels():
     backbone = asked_of_three()
-    backbone.encoder.hypotheses.lay_out(2, 1)
+    backbone.encoder.templates.build_templates(2, 1)
     slots = backbone.batch(backbone.encode(ASKED[1:2]))["slots"]
     own = [row[row != NO_SLOT].tolist() for row in slots]
     before, label = [0, 1, 2, 3, 4], [[7], [8], [9, 10]]  # two trained and three words; one trained and the full stop
     assert own == [[*before, *one, 5, 6] for one in label]
-    assert backbone.encoder.hypotheses.template[:2] == [None, None]
+    assert backbone.encoder.templates.template[:2] == [None, None]
 
 
 def test_one_pass_over_all_hypotheses_equals_one_for_each():
     backbone = asked_of_three()
     together, rows, apart = logits(backbone, ASKED), backbone.encode(ASKED), []
-    for one in list(backbone.encoder.hypotheses.inputs):
-        backbone.encoder.hypotheses.inputs = [one]
+    for one in list(backbone.encoder.templates.inputs):
+        backbone.encoder.templates.inputs = [one]
         apart.append(backbone.forward(backbone.batch(rows))[0][:, 1])
     assert together.shape == (3, 3) and torch.allclose(together, torch.stack(apart, dim=1), atol=1e-5)
 
@@ -72,7 +73,7 @@ def test_one_pass_over_all_hypotheses_equals_one_for_each():
 def test_a_score_is_the_log_odds_of_the_models_own_entailment():
     backbone = asked_of_three()
     batch = backbone.batch(backbone.encode(ASKED))
-    plain = backbone.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    plain = backbone.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
     p = plain.softmax(-1)[:, 2]
     assert torch.allclose(logits(backbone, ASKED).flatten(), (p / (1 - p)).log(), atol=1e-5)
 
@@ -83,14 +84,14 @@ def test_a_score_is_the_log_odds_of_the_models_own_entailment():
 def test_the_order_of_a_models_classes_is_read_from_its_configuration(nli):
     given = dict(zip(("CONTRADICTION", "NEUTRAL", "ENTAILMENT"), torch.randn(3, 4), strict=True))
     config = AutoConfig.for_model("roberta", id2label=dict(enumerate(nli)))
-    scores = entailed(torch.stack([given[name.upper()] for name in nli], dim=-1), config)
+    scores = entailment_log_odds(torch.stack([given[name.upper()] for name in nli], dim=-1), config)
     p = torch.stack(list(given.values())).softmax(0)[2]
     assert torch.allclose(scores, (p / (1 - p)).log(), atol=1e-5)
 
 
 def test_a_head_of_two_classes_and_one_without_entailment_are_told_apart():
     def of(*names):
-        return entailing(AutoConfig.for_model("roberta", id2label=dict(enumerate(names))))
+        return entailment_index(AutoConfig.for_model("roberta", id2label=dict(enumerate(names))))
 
     assert of("not_entailment", "entailment") == 1 and of("LABEL_0", "LABEL_1") is None
 
@@ -98,8 +99,8 @@ def test_a_head_of_two_classes_and_one_without_entailment_are_told_apart():
 def test_a_words_score_is_the_masked_language_models_logit():
     backbone = asked_of_three("mask")
     batch = backbone.batch(backbone.encode(ASKED))
-    full = backbone.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    at_mask = full[batch["slots"] == AT_MASK]
+    full = backbone.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    at_mask = full[batch.slots == AT_MASK]
     words = [backbone.tokenizer(words, add_special_tokens=False)["input_ids"] for words in THREE.words]
     expected = torch.stack([at_mask[:, ids].mean(-1) for ids in words], dim=-1)
     assert torch.allclose(logits(backbone, ASKED), expected, atol=1e-5)
@@ -134,12 +135,12 @@ def test_any_method_answers_in_any_form_whatever_the_padding(form, method):
 
 def test_a_form_without_a_hypothesis_and_one_for_a_writer_are_refused(tmp_path):
     for family, sentence in (
-        ("roberta", "the data set does not tell it; say data.hypothesis"),
+        ("roberta", "the data set has none; give data.hypothesis"),
         ("gpt2", "writes text"),
     ):
         folder = saved(make_backbone(family), tmp_path / family)
         with pytest.raises(ValueError, match=sentence):
-            load(("good", "bad"), folder, **LOAD, form="entailment")
+            load_backbone(folder, ("good", "bad"), **LOAD, form="entailment")
 
 
 def saved(backbone, folder) -> str:
@@ -164,11 +165,11 @@ def test_a_run_of_all_weights_is_a_backbone_with_its_head_and_its_words(tmp_path
     tensors = {f"adopted.{key.replace('.', '/')}": p.detach().clone() for key, p in tuned.named_parameters()}
     folder = run_of("ft", tmp_path / "run", name, ["contradiction", "neutral", "entailment"], tensors)
     said = Hypothesis("The place is {label} .", ("great", "cheap"))
-    loaded = load(("good", "bad"), folder, **LOAD, hypothesis=said, form="entailment")
+    loaded = load_backbone(folder, ("good", "bad"), **LOAD, hypothesis=said, form="entailment")
     assert torch.equal(logits(loaded, CLASSES), logits(tuned, CLASSES)) and loaded.head() == []
     head, own = loaded.read_words_head(), first.model.lm_head
     assert torch.equal(head.dense.weight, own.dense.weight)
-    masked = load(("good", "bad"), folder, **LOAD, hypothesis=said, form="mask")
+    masked = load_backbone(folder, ("good", "bad"), **LOAD, hypothesis=said, form="mask")
     assert torch.equal(masked.model.lm_head.decoder.weight, tuned.model.get_input_embeddings().weight)
 
 
@@ -178,4 +179,4 @@ def test_a_run_that_stored_more_than_the_backbones_weights_is_no_backbone(tmp_pa
     with pytest.raises(
         ValueError, match=r"is a run of method=lora, which stores A\.0 beside the backbone's own weights"
     ):
-        load(("good", "bad"), folder, **LOAD)
+        load_backbone(folder, ("good", "bad"), **LOAD)

@@ -8,7 +8,8 @@ from transformers import AutoTokenizer
 
 from peft_cli.backbone import IGNORE
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.tokenization import Encoder, collate, pad_rows, rounded
+from peft_cli.backbone.batch import collate, pad_rows
+from peft_cli.backbone.tokenization import Encoder, round_number
 from peft_cli.data import Example
 from tests.conftest import EXAMPLES, POSITIONS, make_backbone, make_tokenizer
 
@@ -53,7 +54,7 @@ def test_a_long_source_loses_its_end_and_a_long_target_keeps_its_end_token(name)
 def test_a_decoder_scores_the_end_token_even_where_it_also_pads():
     backbone = make_backbone("gpt2")
     rows = backbone.encode(EXAMPLES)
-    labels = backbone.batch(rows)["labels"]
+    labels = backbone.batch(rows).labels
     assert backbone.pad == backbone.tokenizer.eos_token_id
     assert [row[row != IGNORE].tolist() for row in labels] == [row.target for row in rows]
 
@@ -61,7 +62,7 @@ def test_a_decoder_scores_the_end_token_even_where_it_also_pads():
 def test_a_decoder_is_padded_left_to_write_and_right_to_learn():
     backbone = make_backbone("gpt2")
     rows = backbone.encode(EXAMPLES)
-    learns, writes = (backbone.batch(rows, training)["attention_mask"] for training in (True, False))
+    learns, writes = (backbone.batch(rows, training).attention_mask for training in (True, False))
     assert learns[1, 0] == 1 and learns[1, -1] == 0
     assert writes[1, 0] == 0 and writes[1, -1] == 1
 
@@ -70,7 +71,7 @@ def test_a_decoder_is_padded_left_to_write_and_right_to_learn():
 def test_an_encoder_is_always_padded_right(family):
     backbone = make_backbone(family)
     rows = backbone.encode([Example("0", "a b", ("good",)), Example("1", "a b c d e", ("good",))])
-    assert backbone.batch(rows, training=False)["attention_mask"][0].tolist()[0] == 1
+    assert backbone.batch(rows, training=False).attention_mask[0].tolist()[0] == 1
 
 
 def test_pad_rows_fills_up_with_the_pad():
@@ -91,7 +92,7 @@ def test_an_unknown_class_is_refused():
 def test_collate_gives_classes_as_one_number_a_row():
     backbone = make_backbone("roberta")
     rows = backbone.encode([Example("0", "a b", ("bad",)), Example("1", "a", ("good",))])
-    assert torch.equal(collate(rows, backbone.family, 1, training=True)["labels"], torch.tensor([1, 0]))
+    assert torch.equal(collate(rows, backbone.family, 1, training=True).labels, torch.tensor([1, 0]))
 
 
 def test_an_example_is_tokenised_once_for_each_limit():
@@ -104,7 +105,7 @@ def test_an_example_is_tokenised_once_for_each_limit():
 @pytest.mark.parametrize(("number", "written"), [("3.75", "3.8"), ("5.000", "5.0"), ("0", "0.0"), ("2.09", "2.0")])
 def test_a_number_is_written_to_the_nearest_fifth(number, written):
     # as T5 does, https://github.com/google-research/text-to-text-transfer-transformer, preprocessors.stsb
-    assert rounded(number) == written
+    assert round_number(number) == written
 
 
 def test_a_cut_target_is_told():

@@ -63,7 +63,7 @@ def ours(method: Method, batch: list[Encoded]) -> Callable[[], Tensor]:
     """What this package writes, with the prompt computed anew as at the begin of a run."""
 
     def write() -> Tensor:
-        method.backbone.kept = None
+        method.backbone.known_prompt = None
         return method.backbone.generate(method.inputs(method.backbone.batch(batch, training=False)), **BEAM)
 
     return write

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from peft_cli.backbone import Backbone, Encoded
-from peft_cli.backbone.acceleration import speed_up
+from peft_cli.speed import speed_up
 from peft_cli.backbone.loading import DTYPES
 from peft_cli.method import Method
 from peft_cli.run import build
@@ -49,8 +49,8 @@ def ours_of(method: Method, place: Backbone, batch: list[Encoded], recipe: Recip
     """A step of `method` on all of `batch`."""
     recipe = replace(recipe, batch_size=len(batch))
     speed_up(place, method, batch, recipe)
-    if place.frozen:
-        place.frozen.of(batch)  # the first epoch
+    if place.activation_cache:
+        place.activation_cache.of(batch)  # the first epoch
     named = dict(method.named_parameters())
     add, told = partial(backward, place, method, batch, recipe), partial(gradients, named)
     return Ours(Step(place.model, add, named.values(), told, ADAMW), method, place)

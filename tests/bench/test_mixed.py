@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.test_many import DECODING, make
+from tests.serving.test_multi_task import DECODING, make
 
 from tests.bench import mixed
 from tests.conftest import EXAMPLES

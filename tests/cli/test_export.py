@@ -72,7 +72,7 @@ def test_hf_peft_computes_the_same(run, tmp_path):
 
 def at_targets(logits, batch):
     """Logits [N, V] where a label is predicted, from a model's [B, P + T, V] or [B, V] for classes."""
-    labels = batch["labels"]
+    labels = batch.labels
     if logits.ndim == 2:
         return logits
     if (labels[:, 0] != -100).all():  # an encoder-decoder's begin with a target
@@ -92,7 +92,7 @@ def test_hf_peft_writes_the_same(run, tmp_path):
     batch = backbone.batch([row], training=False)
     ours = backbone.generate(method.inputs(batch), num_beams=1, max_new_tokens=6, min_new_tokens=6)
     theirs = model.generate(**batch, do_sample=False, max_new_tokens=6, min_new_tokens=6, pad_token_id=2)
-    read = batch["input_ids"].shape[1] if backbone.family.is_decoder_only else 0
+    read = batch.input_ids.shape[1] if backbone.family.is_decoder_only else 0
     assert torch.equal(ours, theirs[:, read:])
 
 
@@ -105,9 +105,9 @@ def test_what_hf_peft_has_not_got_says_how_to_load_it_in_two_lines(run, tmp_path
     assert f"HF peft has no such method as {type(method).__name__} with these settings" in shown
     names: dict = {}
     exec("\n".join(shown.partition("in two lines: ")[2].strip().split("; ")), names)  # what a user would type
-    restored, batch = names["method"], method.backbone.batch(method.backbone.encode(examples_for(method.backbone)))
+    load_run, batch = names["method"], method.backbone.batch(method.backbone.encode(examples_for(method.backbone)))
     with torch.no_grad():
-        outs = [m.backbone.forward(m.inputs(batch))[0] for m in (restored, method)]
+        outs = [m.backbone.forward(m.inputs(batch))[0] for m in (load_run, method)]
     assert torch.equal(*outs)
 
 

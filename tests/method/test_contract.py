@@ -7,14 +7,15 @@ import torch
 from omegaconf import OmegaConf
 
 from peft_cli.config.check import resolve
-from peft_cli.train import Batches, Recipe, backward, summed_loss
+from peft_cli.recipe import Recipe
+from peft_cli.train import Batches, batch_loss, step
 from tests.conftest import CONFIGS, examples_for, make_backbone
 
 YAMLS = sorted((Path(__file__).parents[2] / "conf" / "method").glob("*.yaml"))
 RECIPE = Recipe(
     steps=3, batch_size=3, accumulation=1, schedule="constant", warmup_steps=0, weight_decay=0.1, clip=None,
     loss="token_mean", dropout=False, validate_every=None, select="loss", patience=None, checkpoint_seconds=0.0,
-    cache_gb=1.0, checkpointing=False, compile=False, cuda_graphs=False,
+    cache_gb=1.0, checkpointing=False, compile=None,
 )  # fmt: skip
 GREEDY = {"num_beams": 1, "max_new_tokens": 8, "min_new_tokens": 8}
 
@@ -89,7 +90,7 @@ def logits(backbone, method, examples=None):
 def take_steps(backbone, method, steps=3) -> None:
     optimizer = torch.optim.AdamW(method.param_groups(), weight_decay=RECIPE.weight_decay)
     for _ in range(steps):
-        backward(backbone, method, backbone.encode(examples_for(backbone)), RECIPE)
+        step(backbone, method, backbone.encode(examples_for(backbone)), RECIPE)
         optimizer.step()
         optimizer.zero_grad()
 
@@ -124,10 +125,10 @@ def test_a_stored_method_is_restored_exactly(path, family, backbone, method):
     method.fold()
     expected = logits(backbone, method)
     other = make_backbone(family, form=form_of(path))
-    restored = make_method(path, other)
-    restored.fold()
-    restored.load_state_dict(method.state_dict(), strict=True)
-    assert torch.equal(logits(other, restored), expected)
+    load_run = make_method(path, other)
+    load_run.fold()
+    load_run.load_state_dict(method.state_dict(), strict=True)
+    assert torch.equal(logits(other, load_run), expected)
 
 
 def test_fold_keeps_the_logits(backbone, method):
@@ -215,9 +216,9 @@ def test_a_bf16_backbone_trains_fp32_tensors(path, family, backbone, method):
     in_bf16 = make_method(path, lower)
     assert all(p.dtype == torch.float32 for p in in_bf16.parameters() if id(p) not in own)
     rows = next(Batches(backbone.encode(examples_for(backbone)), 3))
-    loss = summed_loss(lower, in_bf16, rows)
+    loss = batch_loss(lower, in_bf16, lower.batch(rows))
     loss.backward()
-    assert torch.allclose(loss, summed_loss(backbone, method, rows), rtol=0.05)
+    assert torch.allclose(loss, batch_loss(backbone, method, backbone.batch(rows)), rtol=0.05)
     assert all(p.grad.isfinite().all() for p in in_bf16.parameters())
     assert len(written(lower, in_bf16, rows)) == 3
 
@@ -235,13 +236,13 @@ def test_the_padding_side_does_not_change_the_logits(backbone, method):
 def test_gradient_checkpointing_keeps_the_gradients(backbone, method):
     stir(method)
     rows, passes = backbone.encode(examples_for(backbone)), count_passes(backbone)
-    backward(backbone, method, rows, RECIPE)
+    step(backbone, method, rows, RECIPE)
     plain_passes = len(passes)
     plain = {name: p.grad.clone() for name, p in method.named_parameters()}
     method.zero_grad()
     backbone.model.train()
     backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
-    backward(backbone, method, rows, RECIPE)
+    step(backbone, method, rows, RECIPE)
     assert len(passes) == 2 * plain_passes + 1, "the last block runs again in the backward pass"
     assert all(torch.allclose(p.grad, plain[name], atol=1e-5) for name, p in method.named_parameters())
 

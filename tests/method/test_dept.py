@@ -55,9 +55,9 @@ def test_without_a_prompt_it_stores_its_offsets(tmp_path, family):
     before = logits(backbone, method)
     save_file(method.state_dict(), tmp_path / "method.safetensors")
     other = make_backbone(family)
-    restored = make(other, length=0)
-    restored.load_state_dict(load_file(tmp_path / "method.safetensors"))
-    assert torch.equal(logits(other, restored), before) and backbone.positions_added == 0
+    load_run = make(other, length=0)
+    load_run.load_state_dict(load_file(tmp_path / "method.safetensors"))
+    assert torch.equal(logits(other, load_run), before) and backbone.positions_added == 0
 
 
 def test_too_little_is_refused():

@@ -11,8 +11,8 @@ from peft_cli.method.dart import DART
 from peft_cli.method.entailment import Entailment
 from peft_cli.method.lm_bff import LMBFF
 from peft_cli.method.pt import PT
-from peft_cli.serving.multi_method import forward_together, inputs_together
-from peft_cli.train import summed_loss
+from peft_cli.serving.multi_method import forward_methods, method_inputs
+from peft_cli.train import batch_loss
 from tests.conftest import CLASSES, EXAMPLES, HYPOTHESIS, NLI, make_backbone
 from tests.method.test_contract import take_steps
 
@@ -60,9 +60,9 @@ def test_the_weights_are_those_of_what_is_trained(changes, count):
 def test_the_trained_tokens_start_in_the_range_of_embeddings_and_the_words_as_copies():
     method = entailment()
     table = method.backbone.model.get_input_embeddings().weight
-    ids = method.hypotheses.before + method.hypotheses.after
+    ids = method.templates.before + method.templates.after
     assert torch.equal(method.template[3:], table[ids]) and torch.equal(
-        method.labels, table[method.hypotheses.labels[0]]
+        method.labels, table[method.templates.labels[0]]
     )
     assert (method.template[:3].abs() <= table.abs().max()).all() and method.template[:3].std() > 0.1
 
@@ -84,11 +84,11 @@ def test_only_tokens_of_the_hypothesis_are_replaced():
     method = entailment()
     batch = method.backbone.batch(method.backbone.encode(CLASSES))
     changed = (method.inputs(batch)["inputs_embeds"] != method.backbone.embed(batch)["inputs_embeds"]).any(-1)
-    assert torch.equal(changed, (batch["slots"] >= 0) & (batch["slots"] < 3))  # the words are copies at step 0
+    assert torch.equal(changed, (batch.slots >= 0) & (batch.slots < 3))  # the words are copies at step 0
     with torch.no_grad():
         method.labels += 1
     changed = (method.inputs(batch)["inputs_embeds"] != method.backbone.embed(batch)["inputs_embeds"]).any(-1)
-    assert torch.equal(changed, ((batch["slots"] >= 0) & (batch["slots"] < 3)) | (batch["slots"] == 3 + WORDS))
+    assert torch.equal(changed, ((batch.slots >= 0) & (batch.slots < 3)) | (batch.slots == 3 + WORDS))
 
 
 def test_the_vocabulary_is_bit_equal_after_steps_with_weight_decay():
@@ -96,7 +96,7 @@ def test_the_vocabulary_is_bit_equal_after_steps_with_weight_decay():
     table = method.backbone.model.get_input_embeddings().weight
     before = table.detach().clone()
     take_steps(method.backbone, method)
-    assert torch.equal(table, before) and not torch.equal(method.labels, before[method.hypotheses.labels[0]])
+    assert torch.equal(table, before) and not torch.equal(method.labels, before[method.templates.labels[0]])
 
 
 @pytest.mark.parametrize("on_top", ["adapter", "lora", "bitfit", "ft", "ft_top2"])
@@ -149,7 +149,7 @@ def test_a_backbone_that_has_not_learnt_nli_is_told_or_gets_a_fresh_head():
 def gradients(make, **changes):
     method = make(**changes)
     torch.manual_seed(3)
-    loss = summed_loss(method.backbone, method, method.backbone.encode(CLASSES))
+    loss = batch_loss(method.backbone, method, method.backbone.batch(method.backbone.encode(CLASSES)))
     loss.backward()
     return loss.item(), method.template.grad.clone(), method
 
@@ -161,7 +161,7 @@ def test_the_fluency_loss_changes_gradients_when_it_is_on_and_nothing_when_off(m
     assert on > off and not torch.allclose(with_it, without, atol=1e-4)
     method.eval()
     rows = method.backbone.encode(CLASSES)
-    assert summed_loss(method.backbone, method, rows).item() == pytest.approx(off, abs=1e-4)
+    assert batch_loss(method.backbone, method, method.backbone.batch(rows)).item() == pytest.approx(off, abs=1e-4)
     assert torch.equal(gradients(make)[1], without)
 
 
@@ -173,10 +173,10 @@ def test_the_fluency_loss_hides_tokens_of_the_sentence_alone(monkeypatch):
     torch.manual_seed(0)
     assert method.extra_loss(batch) > 0
     (read,) = seen
-    changed = read["input_ids"] != batch["input_ids"]
-    special = torch.isin(batch["input_ids"], torch.tensor(method.backbone.tokenizer.all_special_ids))
-    assert changed.any() and not (changed & (special | (batch["slots"] != -1))).any()
-    assert set(read["input_ids"][changed].tolist()) == {method.backbone.tokenizer.mask_token_id}
+    changed = read.input_ids != batch.input_ids
+    special = torch.isin(batch.input_ids, torch.tensor(method.backbone.tokenizer.all_special_ids))
+    assert changed.any() and not (changed & (special | (batch.slots != -1))).any()
+    assert set(read.input_ids[changed].tolist()) == {method.backbone.tokenizer.mask_token_id}
 
 
 def test_the_fluency_loss_reads_the_hypothesis_of_the_right_class():
@@ -204,8 +204,8 @@ def test_tasks_asked_by_entailment_share_a_batch_with_others():
     backbone = make_backbone("roberta", form="entailment")
     encoder = Encoder(backbone.tokenizer, backbone.family, None, 24, 12, ("good", "bad"))
     first = entailment(backbone)
-    second = entailment(backbone.beside(), tokens=5, on_top="lora")
-    prompted = PT(backbone.beside(encoder), 4, "random", None, lr=0.1)
+    second = entailment(backbone.share_weights(), tokens=5, on_top="lora")
+    prompted = PT(backbone.share_weights(encoder), 4, "random", None, lr=0.1)
     methods = {"a": first, "b": second, "c": prompted}
     for i, method in enumerate(methods.values()):
         torch.manual_seed(i)
@@ -214,7 +214,7 @@ def test_tasks_asked_by_entailment_share_a_batch_with_others():
     parts = [(method, method.backbone.encode(CLASSES)) for method in methods.values()]
     apart = [logits(method) for method in methods.values()]
     with torch.no_grad():
-        together = [own for own, _ in forward_together(inputs_together(parts))]
+        together = [own for own, _ in forward_methods(method_inputs(parts))]
     assert all(method.shares_batches for method in methods.values())
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(apart, together, strict=True))
     assert not entailment(head="trained").shares_batches and not entailment(on_top="bitfit").shares_batches
@@ -237,9 +237,9 @@ def test_behind_a_prompt_the_mask_is_found():
     moved = backbone.prepend(backbone.embed(batch), torch.randn(3, D))
     full = backbone.model(inputs_embeds=moved["inputs_embeds"], attention_mask=moved["attention_mask"]).logits
     at_mask = torch.stack(
-        [row[3 + places.int().argmax()] for row, places in zip(full, batch["slots"] == AT_MASK, strict=True)]
+        [row[3 + places.int().argmax()] for row, places in zip(full, batch.slots == AT_MASK, strict=True)]
     )
-    ids = [label[0] for label in backbone.encoder.hypotheses.labels]
+    ids = [label[0] for label in backbone.encoder.templates.labels]
     assert torch.allclose(backbone.forward(moved)[0], at_mask[:, ids], atol=1e-5)
 
 

@@ -55,10 +55,10 @@ def test_every_type_is_restored_and_trains_or_says_why_it_cannot(type):
     loss = F.cross_entropy(*backbone.forward(method.inputs(batch)))
     loss.backward()
     assert all(p.grad is not None for p in method.parameters())
-    restored = HFPeft(other, type, SMALL.get(type, {}), lr=1e-2)
-    restored.load_state_dict(method.state_dict())
+    load_run = HFPeft(other, type, SMALL.get(type, {}), lr=1e-2)
+    load_run.load_state_dict(method.state_dict())
     with torch.no_grad():
-        assert torch.equal(F.cross_entropy(*other.forward(restored.inputs(batch))), loss)
+        assert torch.equal(F.cross_entropy(*other.forward(load_run.inputs(batch))), loss)
 
 
 def test_adalora_has_the_rank_that_is_asked_for():

@@ -43,7 +43,7 @@ def test_three_steps_are_those_of_hf_peft(family):
     optimizers = [torch.optim.AdamW(m.parameters(), lr=1e-2) for m in (method, model)]
     for _ in range(3):
         logits, targets = ours.forward(method.inputs(batch))
-        losses = [F.cross_entropy(logits, targets), model(**batch).loss]
+        losses = [F.cross_entropy(logits, targets), model(**batch.tensors()).loss]
         assert torch.allclose(*losses, atol=1e-5)
         for loss, optimizer in zip(losses, optimizers, strict=True):
             optimizer.zero_grad()

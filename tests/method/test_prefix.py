@@ -2,7 +2,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from peft_cli.backbone.activations import activations
 from peft_cli.data import Example
 from peft_cli.method.prefix import Prefix
 from tests.conftest import D_MODEL, EXAMPLES, LAYERS, examples_for, make_backbone, three_equal_steps
@@ -58,7 +57,7 @@ def test_a_text_start_without_mlp_is_the_text_in_front():
 
 def test_a_text_start_with_mlp_comes_nearer_to_the_activations():
     backbone = make_backbone("t5")
-    wanted = activations(backbone, "name : Blue", 3)
+    wanted = stacked(backbone, backbone.encoder.ids("name : Blue")[:3])
     random, started = (
         make(make_backbone("t5"), bottleneck=64),
         make(backbone, bottleneck=64, init="text", text="name : Blue"),
@@ -117,7 +116,7 @@ def test_the_source_does_not_see_an_infix_and_the_rest_does(family, shift_positi
     method = make(backbone, place="between", shift_positions=shift_positions)
     (_, untouched), (_, changed) = (last_hidden(b, m, batch) for b, m in ((plain, None), (backbone, method)))
     same = torch.isclose(untouched, changed, atol=1e-5).all(-1)
-    mask = batch["attention_mask"].bool()
+    mask = batch.attention_mask.bool()
     before = plain.source_mask(batch)
     before &= before.cumsum(-1) <= before.sum(-1, keepdim=True) - len(plain.encoder.end)
     assert torch.equal(same[mask], before[mask])

@@ -72,7 +72,7 @@ def test_hf_peft_is_wrong_on_gpt2_padded_on_the_left_and_this_is_not():
     model = get_peft_model(theirs.model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4))
     next(p for p in model.parameters() if p.requires_grad).data.copy_(method.prompt.data)
     with torch.no_grad():
-        last = model(**batch).logits[:, -1]
+        last = model(**batch.tensors()).logits[:, -1]
     is_right = torch.isclose(last, expected, atol=1e-3).all(-1)
     longest = max(len(row.source) for row in rows)
     assert is_right.tolist() == [len(row.source) == longest for row in rows]  # right where nothing is padded
@@ -88,7 +88,7 @@ def test_hf_peft_has_rows_on_t5_that_never_train_and_this_has_none():
     assert embedding.shape == (8, D_MODEL) and method.prompt.shape == (4, D_MODEL)
     embedding.data[:4] = method.prompt.data
     batch = ours.batch(ours.encode(examples_for(ours)))
-    loss, expected = F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch).loss
+    loss, expected = F.cross_entropy(*ours.forward(method.inputs(batch))), model(**batch.tensors()).loss
     loss.backward(), expected.backward()
     assert torch.allclose(loss, expected, atol=1e-5)
     assert torch.allclose(embedding.grad[:4], method.prompt.grad, atol=1e-5) and not embedding.grad[4:].any()

@@ -78,7 +78,7 @@ def test_an_inputs_scale_reaches_the_source_alone(shape):
     backbone = make_backbone("gpt2")
     method = stir(make(backbone, "input", shape))
     batch = backbone.embed(backbone.batch(backbone.encode(examples_for(backbone))))
-    changed = (method.scaled(batch) != batch["inputs_embeds"]).any(-1)
+    changed = (method.scaled(batch) != batch.inputs_embeds).any(-1)
     assert torch.equal(changed, backbone.source_mask(batch))
 
 

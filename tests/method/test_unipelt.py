@@ -68,7 +68,7 @@ def test_a_later_token_changes_no_earlier_logits(family):
     batch = backbone.batch(backbone.encode(examples_for(backbone)[:1]))
     outs = []
     for last in (5, 6):
-        batch["input_ids"][0, -1] = last
+        batch.input_ids[0, -1] = last
         with torch.no_grad():
             outs.append(backbone.forward(method.inputs(batch))[0])
     assert torch.allclose(outs[0], outs[1], atol=1e-6)  # the last token has no logits of its own

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from omegaconf import OmegaConf
 
 from peft_cli.config.check import resolve
-from peft_cli.serving.multi_method import check_together, forward_together, inputs_together, write_together
+from peft_cli.serving.multi_method import check_methods, forward_methods, method_inputs, predict_methods
 from tests.conftest import CONFIGS, examples_for, make_backbone
 
 YAMLS = {path.stem: path for path in (Path(__file__).parents[2] / "conf" / "method").glob("*.yaml")}
@@ -33,8 +33,8 @@ def construct(name: str, backbone, second: bool = False):
 def beside(backbone, labels=()):
     """A backbone of the same model, for other labels."""
     encoder = copy(backbone.encoder_at_first)
-    encoder.labels, encoder.known = labels, {}
-    return backbone.beside(encoder)
+    encoder.labels, encoder.cache = labels, {}
+    return backbone.share_weights(encoder)
 
 
 def fits(name: str, family: str) -> bool:
@@ -71,7 +71,7 @@ def test_logits_are_those_of_each_method_alone(methods):
     owned = parts(methods)
     with torch.no_grad():
         alone = [m.backbone.forward(m.inputs(m.backbone.batch(rows))) for m, rows in owned]
-        together = forward_together(inputs_together(owned))
+        together = forward_methods(method_inputs(owned))
     for (method, _), (logits, targets), (own, own_targets) in zip(owned, together, alone, strict=True):
         assert torch.allclose(logits, own, atol=1e-5, rtol=1e-5), type(method).__name__
         assert torch.equal(targets, own_targets)
@@ -82,7 +82,7 @@ def test_logits_are_those_of_each_method_alone(methods):
 def test_texts_are_those_of_each_method_alone(methods, beams):
     owned, options = parts(methods), GREEDY | {"num_beams": beams}
     alone = [m.backbone.predict(m.inputs(m.backbone.batch(rows, training=False)), **options) for m, rows in owned]
-    assert write_together(inputs_together(owned, training=False), **options) == alone
+    assert predict_methods(method_inputs(owned, training=False), **options) == alone
 
 
 def test_gradients_are_those_of_each_method_alone(methods):
@@ -91,7 +91,7 @@ def test_gradients_are_those_of_each_method_alone(methods):
         F.cross_entropy(*m.backbone.forward(m.inputs(m.backbone.batch(rows))), reduction="sum").backward()
         alone.append([p.grad for p in m.parameters()])
         m.zero_grad()
-    sum(F.cross_entropy(*pair, reduction="sum") for pair in forward_together(inputs_together(owned))).backward()
+    sum(F.cross_entropy(*pair, reduction="sum") for pair in forward_methods(method_inputs(owned))).backward()
     for (method, _), gradients in zip(owned, alone, strict=True):
         for p, gradient in zip(method.parameters(), gradients, strict=True):
             assert torch.allclose(p.grad, gradient, atol=1e-4, rtol=1e-4), type(method).__name__
@@ -116,20 +116,20 @@ def test_what_changes_weights_of_the_backbone_is_refused(name):
         f"the method of a \\({type(methods['a']).__name__}\\) changes weights of the backbone itself, which every row"
     )
     with pytest.raises(ValueError, match=reason):
-        check_together(backbone, methods)
+        check_methods(backbone, methods)
 
 
 def test_methods_on_two_models_are_refused():
     methods = {"a": construct("pt", make_backbone("gpt2")), "b": construct("lora", make_backbone("gpt2"))}
     with pytest.raises(ValueError, match=r"the method of b \(LoRA\) stands on another model"):
-        check_together(methods["a"].backbone, methods)
+        check_methods(methods["a"].backbone, methods)
 
 
 def test_two_methods_on_the_same_rows_are_refused():
     backbone = make_backbone("gpt2")
     methods = {"a": construct("pt", backbone), "b": construct("lora", backbone)}
     with pytest.raises(ValueError, match="two methods stand on one and the same backbone"):
-        check_together(backbone, methods)
+        check_methods(backbone, methods)
 
 
 def test_the_methods_of_the_papers_share_batches():

@@ -4,7 +4,7 @@ from copy import copy
 
 import pytest
 import torch
-from tests.test_together import construct
+from tests.serving.test_multi_method import construct
 
 from peft_cli.backbone import Backbone
 from peft_cli.data import Example
@@ -22,8 +22,8 @@ HEADED = {"food": ("lora", LABELS), "place": ("pt", LABELS[:2]), "price": ("adap
 def reading(backbone: Backbone, labels, is_number=False) -> Backbone:
     """A backbone of the same model for a task with `labels`."""
     encoder = copy(backbone.encoder_at_first)
-    encoder.labels, encoder.known, encoder.is_number = labels, {}, is_number
-    return backbone.beside(encoder)
+    encoder.labels, encoder.cache, encoder.is_number = labels, {}, is_number
+    return backbone.share_weights(encoder)
 
 
 def make(family: str):
@@ -79,7 +79,7 @@ def test_an_unknown_task_names_the_known_ones():
 
 def test_a_source_that_is_too_long_for_its_tasks_method_is_refused():
     backbone = make_backbone("t5")
-    methods = {"a": construct("lora", backbone.beside()), "b": construct("dept", backbone.beside())}
+    methods = {"a": construct("lora", backbone.share_weights()), "b": construct("dept", backbone.share_weights())}
     methods["b"].backbone.source_room = 2, "method.positions"
     with pytest.raises(ValueError, match=r"method\.positions=2 is too little for the longest source"):
         predict_many(backbone, methods, [("b", EXAMPLES[0])], DECODING)

@@ -6,13 +6,13 @@ from functools import partial
 import pytest
 import torch
 
-from peft_cli.backbone.acceleration import slow_down, speed_up
 from peft_cli.cost import Meter
 from peft_cli.method import Method
 from peft_cli.method.ft import FT
 from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
-from peft_cli.train import backward, train
+from peft_cli.speed import speed_up
+from peft_cli.train import step, train
 from tests.conftest import examples_for, make_backbone
 from tests.method.test_contract import PAIRS, form_of, make_method, stir
 from tests.test_train import RECIPE
@@ -30,11 +30,10 @@ def made(pair):
 
 
 def gradients(backbone, method, rows, recipe):
-    speed_up(backbone, method, rows, recipe)
-    loss = backward(backbone, method, rows, recipe)
+    with speed_up(backbone, method, rows, recipe):
+        loss = step(backbone, method, rows, recipe)
     found = {name: p.grad.clone() for name, p in method.named_parameters()}
     method.zero_grad()
-    slow_down(backbone)
     return loss, found
 
 
@@ -77,10 +76,9 @@ def test_nothing_is_left_of_a_switch_after_training():
     backbone = make_backbone("bart")
     method, rows = FT(backbone, 1, output_embedding=False, lr=0.1), backbone.encode(examples_for(backbone))
     before = state(backbone)
-    speed_up(backbone, method, rows, replace(RECIPE, checkpointing=True))
-    assert state(backbone) != before
-    slow_down(backbone)
-    assert state(backbone) == before and backbone.frozen is None
+    with speed_up(backbone, method, rows, replace(RECIPE, checkpointing=True)):
+        assert state(backbone) != before
+    assert state(backbone) == before and backbone.activation_cache is None
 
 
 @pytest.fixture
@@ -95,11 +93,11 @@ def test_compiled_blocks_keep_loss_and_gradients(traced):
     method = PT(backbone, 3, "random", None, lr=0.1)
     rows = backbone.encode(examples_for(backbone))
     expected = [gradients(backbone, method, batch, RECIPE) for batch in (rows, rows[1:])]
-    speed_up(backbone, method, rows, replace(RECIPE, compile=True))
-    for batch, (loss, plain) in zip((rows, rows[1:]), expected, strict=True):
-        assert backward(backbone, method, batch, RECIPE) == pytest.approx(loss, rel=1e-5)
-        assert torch.allclose(method.prompt.grad, plain["prompt"], atol=1e-5)
-        method.zero_grad()
+    with speed_up(backbone, method, rows, replace(RECIPE, compile="default")):
+        for batch, (loss, plain) in zip((rows, rows[1:]), expected, strict=True):
+            assert step(backbone, method, batch, RECIPE) == pytest.approx(loss, rel=1e-5)
+            assert torch.allclose(method.prompt.grad, plain["prompt"], atol=1e-5)
+            method.zero_grad()
 
 
 def test_what_cannot_be_compiled_says_so(traced):
@@ -113,5 +111,5 @@ def test_what_cannot_be_compiled_says_so(traced):
 
     backbone = make_backbone("gpt2")
     method = Asks(backbone)
-    with pytest.raises(ValueError, match=r"^train.compile=true: .*; take train.compile=false$"):
-        gradients(backbone, method, backbone.encode(examples_for(backbone)), replace(RECIPE, compile=True))
+    with pytest.raises(ValueError, match=r"^train.compile=default: .*; take train.compile=null$"):
+        gradients(backbone, method, backbone.encode(examples_for(backbone)), replace(RECIPE, compile="default"))

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.test_checkpoint import Killed, writer
+from tests.run_folder.test_checkpoint import Killed, writer
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from peft_cli.backbone.acceleration import slow_down, speed_up
-from peft_cli.backbone.activation_cache import reached
+from peft_cli.backbone.loss import summed_loss
+from peft_cli.speed import speed_up
+from peft_cli.speed.activation_cache import first_trainable_blocks
 from peft_cli.method import Method
 from peft_cli.method.bitfit import BitFit
 from peft_cli.method.ft import FT
@@ -18,7 +19,7 @@ from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
 from peft_cli.run_folder.checkpoint import Checkpoint
 from peft_cli.run_folder.signals import Signals
-from peft_cli.train import backward, summed_loss, train
+from peft_cli.train import step, train
 from tests.conftest import CONFIGS, EXAMPLES, examples_for, make_backbone
 from tests.test_train import RECIPE
 
@@ -36,7 +37,7 @@ class Steer(Method):
     def __init__(self, backbone, stack):
         super().__init__(backbone, lr=0.05)
         self.b = nn.Parameter(torch.full((backbone.d_model,), 0.1))
-        backbone.blocks()[stack][-1].change(lambda hidden: hidden + self.b)
+        backbone.blocks()[stack][-1].change_input(lambda hidden: hidden + self.b)
 
 
 UPPER_LORA = {"r": 2, "target_modules": ["c_attn"], "layers_to_transform": [1], "lora_dropout": 0.5}
@@ -52,18 +53,24 @@ UPPER.append(("gpt2", lambda backbone: HFPeft(backbone, "lora", UPPER_LORA | {"l
 upper = pytest.mark.parametrize(("family", "make"), UPPER)
 
 
+def loss_of(backbone, method, rows):
+    return summed_loss(*backbone.forward(method.inputs(backbone.batch(rows))))
+
+
 def made(family, make, recipe=RECIPE):
     """A backbone, a method with tensors that matter, and rows, ready for training."""
     backbone = make_backbone(family)
     torch.manual_seed(0)
     method = make(backbone)
     rows = backbone.encode(examples_for(backbone))
-    speed_up(backbone, method, rows, recipe)
+    context = speed_up(backbone, method, rows, recipe)
+    context.__enter__()
+    backbone.context = context  # ends with the backbone
     return backbone, method, rows
 
 
 def gradients(backbone, method, rows, recipe=RECIPE):
-    loss = backward(backbone, method, rows, recipe)
+    loss = step(backbone, method, rows, recipe)
     found = {name: p.grad.clone() for name, p in method.named_parameters()}
     method.zero_grad()
     return loss, found
@@ -74,7 +81,7 @@ def gradients(backbone, method, rows, recipe=RECIPE):
 def test_loss_and_gradients_are_those_of_the_whole_way(family, make, accumulation):
     recipes = [replace(recipe, accumulation=accumulation) for recipe in (OFF, RECIPE)]
     whole, kept = (made(family, make, recipe) for recipe in recipes)
-    assert whole[0].frozen is None and kept[0].frozen is not None
+    assert whole[0].activation_cache is None and kept[0].activation_cache is not None
     for _ in range(2):  # when the states are computed, and when they are there
         (loss, expected), (same, found) = gradients(*whole, recipes[0]), gradients(*kept, recipes[1])
         assert same == pytest.approx(loss, rel=1e-5)
@@ -86,9 +93,9 @@ def test_what_is_kept_is_not_computed_again(family, make):
     operations = []
     for recipe in (OFF, RECIPE):
         backbone, method, rows = made(family, make, recipe)
-        backward(backbone, method, rows, RECIPE)
+        step(backbone, method, rows, RECIPE)
         with FlopCounterMode(display=False) as flops:
-            backward(backbone, method, rows, RECIPE)
+            step(backbone, method, rows, RECIPE)
         operations.append(flops.get_total_flops())
     assert operations[1] < 0.95 * operations[0]
 
@@ -102,7 +109,7 @@ def test_a_whole_run_ends_with_the_same_losses_and_texts(family, make):
         method = make(backbone)
         examples = examples_for(backbone)
         train(backbone, method, examples, examples[:2], recipe, None, log.append)
-        assert backbone.frozen is None
+        assert backbone.activation_cache is None
         inputs = method.inputs(backbone.batch(backbone.encode(examples), training=False))
         losses = torch.tensor([row.get("loss", row.get("validation_loss")) for row in log])
         ends.append((losses, backbone.predict(inputs, max_new_tokens=8)))
@@ -112,7 +119,7 @@ def test_a_whole_run_ends_with_the_same_losses_and_texts(family, make):
 @pytest.mark.parametrize("family", CONFIGS)
 def test_an_examples_states_have_the_same_bits_in_every_batch(family):
     first, second = made(family, top), made(family, top)
-    alone, together = first[0].frozen.of(first[2][:1]), second[0].frozen.of(second[2])
+    alone, together = first[0].activation_cache.hidden(first[2][:1]), second[0].activation_cache.hidden(second[2])
     for stack, states in alone.items():
         assert torch.equal(states[0], together[stack][0, : states.shape[1]])
 
@@ -146,7 +153,7 @@ def test_the_first_block_that_trains_is_found_whatever_a_method_is():
     ]:
         backbone = make_backbone("bart")
         make(backbone)
-        assert reached(backbone, backbone.batch(backbone.encode(EXAMPLES))) == expected
+        assert first_trainable_blocks(backbone, backbone.batch(backbone.encode(EXAMPLES))) == expected
 
 
 @pytest.mark.parametrize(
@@ -160,45 +167,45 @@ def test_the_first_block_that_trains_is_found_whatever_a_method_is():
     ids=["switched off", "no room", "dropout", "no example comes again"],
 )
 def test_nothing_is_kept_where_it_may_not_be(recipe):
-    assert made("gpt2", top, recipe)[0].frozen is None
+    assert made("gpt2", top, recipe)[0].activation_cache is None
 
 
 def test_the_room_that_is_needed_is_known_before():
     backbone, _, rows = made("bart", top)
-    backbone.frozen.of(rows)
-    n_bytes = backbone.frozen.n_bytes
+    backbone.activation_cache.hidden(rows)
+    n_bytes = backbone.activation_cache.n_bytes
     assert n_bytes == sum(len(row.source) + len(row.target) for row in rows) * backbone.d_model * 4
     fits, does_not = (made("bart", top, replace(RECIPE, cache_gb=n / 1e9)) for n in (n_bytes, n_bytes - 1))
-    assert fits[0].frozen and does_not[0].frozen is None
+    assert fits[0].activation_cache and does_not[0].activation_cache is None
 
 
 def test_a_method_that_changes_the_input_keeps_nothing():
     class Scaled(Method):
         def inputs(self, batch):
             batch = self.backbone.embed(batch)
-            return batch | {"inputs_embeds": 2 * batch["inputs_embeds"]}
+            return batch.with_(inputs_embeds=2 * batch.inputs_embeds)
 
     for make in (lambda b: PT(b, 3, "random", None, lr=0.1), lambda b: Scaled(b, lr=0.1)):
-        assert made("t5", make)[0].frozen is None
+        assert made("t5", make)[0].activation_cache is None
 
 
 def test_other_examples_take_the_whole_way_and_leave_nothing():
     backbone, method, rows = made("t5", top)
     other = replace(rows[0], source=[5, 6, 7, 2])
-    summed_loss(backbone, method, [other])
-    assert backbone.frozen.n_bytes == 0
-    plain = summed_loss(backbone, method, rows)
-    slow_down(backbone)
-    assert torch.allclose(summed_loss(backbone, method, rows), plain, rtol=1e-5)
+    loss_of(backbone, method, [other])
+    assert backbone.activation_cache.n_bytes == 0
+    plain = loss_of(backbone, method, rows)
+    backbone.activation_cache = None
+    assert torch.allclose(loss_of(backbone, method, rows), plain, rtol=1e-5)
 
 
 def test_ft_top2_of_an_encoder_decoder_runs_neither_the_encoder_nor_the_decoder_below():
     backbone, method, rows = made("bart", top)
-    backbone.frozen.of(rows)
+    backbone.activation_cache.hidden(rows)
     passes = []
     for i, linear in enumerate(backbone.linears("ffn_output")):  # two of the encoder, two of the decoder
         linear.module.register_forward_pre_hook(lambda *_, i=i: passes.append(i))
-    summed_loss(backbone, method, rows)
+    loss_of(backbone, method, rows)
     assert passes == [3]
 
 
@@ -206,5 +213,5 @@ def test_a_methods_own_dropout_draws_the_same_whether_states_are_there_or_not():
     backbone, method, rows = made("gpt2", lambda b: HFPeft(b, "lora", UPPER_LORA, lr=0.1))
     method.train()
     before = torch.get_rng_state()
-    backbone.frozen.of(rows)
-    assert backbone.frozen.n_bytes and torch.equal(torch.get_rng_state(), before)
+    backbone.activation_cache.hidden(rows)
+    assert backbone.activation_cache.n_bytes and torch.equal(torch.get_rng_state(), before)
