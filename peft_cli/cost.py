@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,9 @@ class Meter:
         self.params_backbone = backbone.n_parameters
         self.params_trained = count(method.parameters())
         self.step_seconds: list[float] = []
-        self.exact = {"flops_per_step": None, "saved_for_backward_bytes": None, "tokens_per_step": None}
+        self.exact: dict[str, int | None] = dict.fromkeys(
+            ("flops_per_step", "saved_for_backward_bytes", "tokens_per_step")
+        )
         self.memory = PeakMemory(backbone.model.device)
         self.energy_before = energy(backbone.model.device)
         self.start, self.seconds_before = time.perf_counter(), 0.0
@@ -50,8 +53,8 @@ class Meter:
     def measure_step(self, examples: Sequence[Example], recipe: Recipe) -> None:
         """The operations of a step (forward and backward) on the first examples, and the bytes it saves in between.
 
-        A product and its sum are two operations. What is kept of frozen examples is there already, and nothing is
-        compiled. Random state and gradients are left as they were.
+        A product and its sum are two operations. Cached activations are there already, and nothing is compiled. Random
+        state and gradients are left as they were.
         """
         everything = self.backbone.encode(examples)
         rows = (everything[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
@@ -64,10 +67,9 @@ class Meter:
         self.method.zero_grad()
         self.exact = counts | {"tokens_per_step": sum(row.n_tokens for row in rows)}
 
-    def read(self, generation_seconds_per_example: float, bytes_stored: int) -> dict:
+    def read(self, generation_seconds_per_example: float, bytes_stored: int) -> dict[str, Any]:
         """All costs; a value that was not measured is null."""
-        times = step_times(self.step_seconds)
-        tokens = self.exact["tokens_per_step"]
+        times, tokens = step_times(self.step_seconds), self.exact["tokens_per_step"]
         return {
             "params_backbone": self.params_backbone,
             "params_trained": self.params_trained,
@@ -78,40 +80,42 @@ class Meter:
             "bytes_stored": bytes_stored,
             **self.exact,
             "step_seconds": times,
-            "tokens_per_second": tokens / times["median"] if times["median"] else None,
+            "tokens_per_second": tokens / times["median"] if tokens and times["median"] else None,
             **self.used(),
             "generation_seconds_per_example": generation_seconds_per_example,
         }
 
-    def used(self) -> dict:
+    def used(self) -> dict[str, Any]:
         """Peak memory and energy, of earlier processes of this run too."""
-        memory, after = self.memory.read(), energy(self.backbone.model.device)
+        used: dict[str, Any] = self.memory.read()
         for name in ("peak_memory_bytes", "peak_reserved_bytes"):
-            if name in memory:
-                memory[name] = max(memory[name], self.earlier.get(name, 0))
-        joules = None if after is None else after - self.energy_before + (self.earlier.get("energy_joules") or 0)
-        return memory | {"energy_joules": joules}
+            if name in used:
+                used[name] = max(used[name], self.earlier.get(name, 0))
+        after, before = energy(self.backbone.model.device), self.energy_before
+        joules = None if after is None or before is None else after - before + (self.earlier.get("energy_joules") or 0)
+        return used | {"energy_joules": joules}
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps, so that the costs of a run that was killed are those of all its processes."""
         seconds = self.seconds_before + time.perf_counter() - self.start
-        parts = {"step_seconds": list(self.step_seconds), "seconds": seconds, "used": self.used()}
-        return parts
+        return {"step_seconds": list(self.step_seconds), "seconds": seconds, "used": self.used()}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes back to what a checkpoint kept."""
         self.step_seconds, self.seconds_before = list(state["step_seconds"]), state["seconds"]
         self.earlier = state["used"]
 
 
 @contextmanager
-def counted(weights: Iterable[Tensor]) -> Iterator[dict[str, int]]:
+def counted(weights: Iterable[Tensor]) -> Iterator[dict[str, int | None]]:
     """Counts what happens inside; the dictionary is filled at the end.
 
     The operations of matrix products and attention, and the bytes of the distinct buffers that autograd keeps for the
     backward pass, without those of `weights`.
     """
-    own, saved, counts = {p.untyped_storage().data_ptr() for p in weights}, {}, {}
+    own = {p.untyped_storage().data_ptr() for p in weights}
+    saved: dict[int, int] = {}
+    counts: dict[str, int | None] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -131,10 +135,14 @@ def count(parameters: Iterable[Tensor]) -> int:
 
 
 def step_times(seconds: list[float]) -> dict[str, float | None]:
-    """Median, quartiles, 10th and 90th percentile of the seconds of a step; null where too few were timed."""
-    timed = seconds[UNTIMED_STEPS:]
-    if len(timed) < 2:
+    """Median, quartiles, 10th and 90th percentile of the seconds of a step; null where nothing trained.
+
+    The first steps do not count, unless there are hardly any others.
+    """
+    timed = seconds[UNTIMED_STEPS:] if len(seconds) > UNTIMED_STEPS + 1 else seconds
+    if not timed:
         return dict.fromkeys(("median", "p10", "p25", "p75", "p90"))
+    timed = timed * 2 if len(timed) == 1 else timed  # quantiles need two values
     tenths, quarters = (quantiles(timed, n=n, method="inclusive") for n in (10, 4))
     return {"median": median(timed), "p10": tenths[0], "p25": quarters[0], "p75": quarters[-1], "p90": tenths[-1]}
 

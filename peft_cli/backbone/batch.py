@@ -88,7 +88,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
+        return self.with_(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
 
 class HiddenStates(Protocol):
@@ -121,31 +121,30 @@ def collate(rows: Sequence[Encoded], family: Family, pad: int, training: bool) -
     token, so that an end token which also pads is learned.
     """
     sources = [row.source for row in rows]
-    if not family.is_decoder_only:
-        return Batch(**pad_rows(sources, pad), labels=collate_targets(rows) if training else None)
-    if not training:
-        return Batch(**pad_rows(sources, pad, left=True))
+    if not (family.is_decoder_only and training):
+        ids, mask = pad_rows(sources, pad, left=family.is_decoder_only)
+        return Batch(mask, ids, labels=collate_targets(rows) if training else None)
     targets = [row.target for row in rows if isinstance(row.target, list)]
-    labels = [[IGNORE] * len(source) + target for source, target in zip(sources, targets, strict=True)]
-    whole = [source + target for source, target in zip(sources, targets, strict=True)]
-    return Batch(**pad_rows(whole, pad), labels=pad_rows(labels, IGNORE)["input_ids"])
+    labels, _ = pad_rows([[IGNORE] * len(own) + target for own, target in zip(sources, targets, strict=True)], IGNORE)
+    ids, mask = pad_rows([own + target for own, target in zip(sources, targets, strict=True)], pad)
+    return Batch(mask, ids, labels=labels)
 
 
 def collate_targets(rows: Sequence[Encoded]) -> Tensor:
     """The labels of an encoder: token ids [B, T_target] of its decoder, or a class or number [B] of its head."""
     targets = [row.target for row in rows if isinstance(row.target, list)]
-    return pad_rows(targets, IGNORE)["input_ids"] if targets else torch.tensor([row.target for row in rows])
+    return pad_rows(targets, IGNORE)[0] if targets else torch.tensor([row.target for row in rows])
 
 
-def pad_rows(rows: Sequence[list[int]], pad: int, left: bool = False) -> dict[str, Tensor]:
-    """input_ids [B, T], filled up with `pad`, and attention_mask [B, T], 1 where a row's own ids are."""
+def pad_rows(rows: Sequence[list[int]], pad: int, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Ids [B, T] filled up with `pad`, and the mask [B, T], 1 where a row's own ids are."""
     lengths = torch.tensor([len(row) for row in rows])[:, None]
     longest = int(lengths.max())
     index = torch.arange(longest)
     own = index >= longest - lengths if left else index < lengths
     ids = torch.full(own.shape, pad)
     ids[own] = torch.tensor([token for row in rows for token in row], dtype=ids.dtype)
-    return {"input_ids": ids, "attention_mask": own.long()}
+    return ids, own.long()
 
 
 def positions_of(mask: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def load_backbone(
         # A head that the checkpoint has for another number of classes is replaced; the report about it is no news.
         options |= {"config": config, "ignore_mismatched_sizes": True}
         logging.set_verbosity_error()
-    model = fill(read(model_class(config, str(form)), place, name, **options), run)
+    model: Any = fill(read(model_class(config, str(form)), place, name, **options), run)
     tokenizer = read(AutoTokenizer, place, name)
     templates = None if form == "classes" else Templates(form, hypothesis, tokenizer)  # type: ignore[arg-type]
     return Backbone(
@@ -93,7 +93,7 @@ def n_outputs(config: PretrainedConfig, form: str, n_classes: int) -> int:
     """How many outputs a head has: one for each class, those of an NLI head, or the log-odds of entailment alone."""
     if form == "classes":
         return n_classes
-    return int(config.num_labels) if form == "mask" or entailment_index(config) is not None else 1
+    return config.num_labels or 1 if form == "mask" or entailment_index(config) is not None else 1
 
 
 def read_words_head(run: RunCheckpoint, place: str, name: str) -> nn.Module:

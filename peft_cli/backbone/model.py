@@ -21,6 +21,7 @@ from peft_cli.backbone.batch import (
     causal_targets,
     collate,
     positions_of,
+    required,
     scored_index,
 )
 from peft_cli.backbone.families import FAMILIES
@@ -30,7 +31,7 @@ from peft_cli.backbone.heads import entailment_index, entailment_logits, mask_lo
 from peft_cli.backbone.hooks import IMPLEMENTATION, AttentionHooks, Hook, KeyValue
 from peft_cli.backbone.loss import logits_at
 from peft_cli.backbone.master_weights import MasterWeights
-from peft_cli.backbone.modules import Modules
+from peft_cli.backbone.modules import Modules, embedding_weight
 from peft_cli.backbone.prompt_cache import PromptCache, encode_prompt
 from peft_cli.backbone.row_owners import RowOwners
 from peft_cli.backbone.special_tokens import set_special_tokens
@@ -71,7 +72,7 @@ class Backbone(Modules):
         )
         if self.family.is_decoder_only:
             model.register_forward_pre_hook(self.position_hook, with_kwargs=True)
-        if any(place.module.config._attn_implementation != IMPLEMENTATION for place in self.all_attentions()):
+        if self.config._attn_implementation != IMPLEMENTATION:
             raise ValueError(f"{model.config.model_type} has attention modules that this package cannot change")
         self.pad = set_special_tokens(model, tokenizer)
 
@@ -150,7 +151,7 @@ class Backbone(Modules):
     def forward_active(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The same, for the row owners and prompts that are active."""
         if not self.family.generates:
-            return self.forward_logits(batch), batch.labels
+            return self.forward_logits(batch), batch.targets
         inputs, targets = self.prepare_inputs(batch)
         index = scored_index(targets)
         if not batch.hidden or self.activation_cache is None:
@@ -160,20 +161,19 @@ class Backbone(Modules):
 
     def prepare_inputs(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """The arguments of a model that writes text, with positions or a decoder's input; and targets [B, T]."""
-        inputs, labels = batch.model_inputs(), batch.labels
+        inputs, labels = batch.model_inputs(), batch.targets
         if self.family.is_decoder_only:
             return inputs | {"position_ids": positions_of(batch.attention_mask)}, causal_targets(labels)
-        return inputs | {"decoder_input_ids": self.model.prepare_decoder_input_ids_from_labels(labels=labels)}, labels
+        shift: Any = self.model.prepare_decoder_input_ids_from_labels
+        return inputs | {"decoder_input_ids": shift(labels=labels)}, labels
 
     def forward_logits(self, batch: Batch) -> Tensor:
         """The logits [B, classes] of a backbone with a head, or [B, 1] of a number."""
         inputs = batch.model_inputs()
         if self.form == "mask":
-            hidden = self.model.base_model(**inputs).last_hidden_state
-            hidden = hidden[:, hidden.shape[1] - batch.slots.shape[1] :][batch.slots == AT_MASK]  # behind a prompt
-            return mask_logits(
-                self.model, self.words_head(), hidden, self.encoder.templates.label_ids(), batch.label_vectors
-            )
+            hidden, slots = self.model.base_model(**inputs).last_hidden_state, required(batch.slots)
+            at_mask = hidden[:, hidden.shape[1] - slots.shape[1] :][slots == AT_MASK]  # behind a prompt
+            return mask_logits(self.model, self.words_head(), at_mask, self.templates.label_ids(), batch.label_vectors)
         if not batch.hidden or self.activation_cache is None:
             return self.class_logits(self.model(**inputs).logits)
         with self.activation_cache.serve(batch.hidden) as more:
@@ -182,11 +182,7 @@ class Backbone(Modules):
     def class_logits(self, logits: Tensor) -> Tensor:
         """[B, classes] from what the head returns, beside which heads of others may have more outputs."""
         own = logits[:, : self.config.num_labels if self.own_head is None else self.n_outputs]
-        return (
-            entailment_logits(own, len(self.encoder.templates.inputs), self.config)
-            if self.form == "entailment"
-            else own
-        )
+        return own if self.form == "classes" else entailment_logits(own, len(self.templates.inputs), self.config)
 
     def predict(self, batch: Batch, **options: Any) -> list[str]:
         """The text that the model writes for each row, or the class or number of its head; `options` as `generate`'s."""
@@ -219,7 +215,8 @@ class Backbone(Modules):
         inputs: dict[str, Any] = batch.model_inputs()
         if self.family.is_decoder_only:
             inputs |= cache_sources(self.model, inputs, options)
-        return self.model.generate(**inputs, do_sample=False, **options)
+        generate: Any = self.model.generate
+        return generate(**inputs, do_sample=False, **options)
 
     # prompts
 
@@ -318,7 +315,12 @@ class Backbone(Modules):
         self.activate([(self, 1, None)])
         tensor = torch.tensor([ids], device=self.model.device)
         inputs: dict[str, Any] = {"decoder_input_ids": tensor} if self.config.is_encoder_decoder else {}
-        self.model(input_ids=tensor, attention_mask=torch.ones_like(tensor), **inputs, **({"use_cache": False} if self.family.generates else {}))
+        self.model(
+            input_ids=tensor,
+            attention_mask=torch.ones_like(tensor),
+            **inputs,
+            **({"use_cache": False} if self.family.generates else {}),
+        )
         for (_, place), hooks in zip(places, before, strict=True):
             place.replace_hooks(hooks)
         return seen
@@ -328,12 +330,19 @@ class Backbone(Modules):
     @property
     def d_model(self) -> int:
         """The width of an input embedding."""
-        return self.model.get_input_embeddings().weight.shape[1]
+        return embedding_weight(self.model).shape[1]
 
     @property
     def form(self) -> str:
         """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.templates` explains."""
         return self.encoder.templates.form if self.encoder.templates else "classes"
+
+    @property
+    def templates(self) -> Templates:
+        """The templates that ask for a class in words; raises ValueError where a head of classes answers."""
+        if self.encoder.templates is None:
+            raise ValueError(f"{self.config.model_type} is asked by a head of classes here and has no templates")
+        return self.encoder.templates
 
     @property
     def n_outputs(self) -> int:
@@ -370,9 +379,11 @@ class Backbone(Modules):
 
         Raises ValueError for a checkpoint without one.
         """
-        name = self.family.words_head
+        name = str(self.family.words_head)
         if not hasattr(self.model, name):
-            head = self.read_words_head().to(self.model.device, self.model.dtype).requires_grad_(False)
+            if self.read_words_head is None:
+                raise ValueError(f"{self.config.model_type} has no head that predicts words here")
+            head: Any = self.read_words_head().to(self.model.device, self.model.dtype).requires_grad_(False)
             head.decoder.weight = self.model.get_input_embeddings().weight
             self.model.add_module(name, head)
         return self.model.get_submodule(name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
-from torch import nn
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
 
 from peft_cli.backbone.families import Family
 from peft_cli.backbone.hooks import Attention, Block, Hook, Linear
@@ -22,6 +22,7 @@ class Modules:
     """The weights and modules of `model`, by name and by place."""
 
     model: PreTrainedModel
+    config: PretrainedConfig
     family: Family
     masters: MasterWeights
     row_owners: RowOwners
@@ -58,7 +59,7 @@ class Modules:
         """The SHA-256 of all pretrained weights, in their order."""
         digest, head = hashlib.sha256(), {id(p) for _, p in self.head()}
         for parameter in (p for _, p in self.named_parameters() if id(p) not in head):
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def name_of(self, module: nn.Module) -> str:
@@ -101,3 +102,8 @@ class Modules:
             name: [kind(module, self.row_owners, self) for _, module in self.modules(pattern)]
             for name, pattern in patterns.items()
         }
+
+
+def embedding_weight(model: PreTrainedModel) -> Tensor:
+    """The input embedding [V, d_model]."""
+    return cast(Tensor, model.get_input_embeddings().weight)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from peft_cli.backbone.hooks import KeyValue
 
@@ -33,4 +35,4 @@ def encode_prompt(model: PreTrainedModel, vectors: Tensor, first_position: int) 
         inputs_embeds=rows, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
     )
     model.train(training)
-    return PromptCache([(layer.keys, layer.values) for layer in cache.layers])
+    return PromptCache([cast(KeyValue, (layer.keys, layer.values)) for layer in cast(list[DynamicLayer], cache.layers)])

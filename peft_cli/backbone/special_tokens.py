@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from peft_cli.backbone.modules import embedding_weight
+
 
 def set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Sets the model's end, start and padding tokens from tokenizer, configuration and generation configuration.
@@ -21,7 +23,7 @@ def set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
     start = next((own for own in starts if own is not None), None)
     if config.is_encoder_decoder and start is None:
         raise ValueError(f"{config.model_type} has no decoder_start_token_id in its configuration")
-    n_rows = len(model.get_input_embeddings().weight)
+    n_rows = len(embedding_weight(model))
     pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     pad = next(own for own in pads if own is not None and own < n_rows)
     model.generation_config = GenerationConfig(

@@ -63,7 +63,7 @@ class Templates:
         slots = iter(range(sum(lengths)))
         parts = [[next(slots) for _ in range(n)] for n in lengths]
         unread = [self.tokenizer.eos_token_id]  # an id in the place of a token that has none
-        self.template = [None] * front + self.before + [None] * behind + self.after  # ids by slot
+        self.template: list[int | None] = [*[None] * front, *self.before, *[None] * behind, *self.after]  # ids by slot
         self.inputs: list[tuple[list[int], list[int]]] = []  # ids and slots of each hypothesis
         for label, label_slots in self.label_inputs():
             ids = unread * front + self.before + label + unread * behind + self.after
@@ -101,11 +101,9 @@ class Templates:
             (row.source + ids + self.end, len(row.source), slots) for row in rows for ids, slots in self.inputs
         ]
         slots = [[NO_SLOT] * n + slots + [NO_SLOT] for _, n, slots in sequences]
-        return Batch(
-            **pad_rows([ids for ids, _, _ in sequences], pad),
-            slots=pad_rows(slots, NO_SLOT)["input_ids"],
-            labels=collate_targets(rows) if training else None,
-        )
+        input_ids, mask = pad_rows([ids for ids, _, _ in sequences], pad)
+        labels = collate_targets(rows) if training else None
+        return Batch(mask, input_ids, labels=labels, slots=pad_rows(slots, NO_SLOT)[0])
 
     def label_ids(self) -> list[torch.Tensor]:
         """The token ids [n] of each label."""

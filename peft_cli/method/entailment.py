@@ -134,7 +134,7 @@ class Entailment(Method):
         """`batch` with one input for each example: that of its own class, where each class has one."""
         labels, n = batch.targets, len(self.templates.inputs)
         rows = torch.arange(len(labels), device=labels.device) * n + (labels if n > 1 else 0)
-        return Batch(**{name: tensor[rows] for name, tensor in batch.tensors().items() if name != "labels"})
+        return batch.with_(**{name: tensor[rows] for name, tensor in batch.tensors().items() if name != "labels"})
 
     @property
     def shares_batches(self) -> bool:

@@ -84,9 +84,10 @@ def join(parts: Sequence[Part]) -> Batch:
         parts = [(own, batch if batch.inputs_embeds is not None else own.embed(batch)) for own, batch in parts]
     longest = max(batch.attention_mask.shape[1] for _, batch in parts)
     wide = [widen(owner, batch, longest).tensors() for owner, batch in parts]
-    read = [name for name in ("input_ids", "inputs_embeds", "attention_mask", "labels") if name in wide[0]]
+    names = [name for name in ("input_ids", "inputs_embeds", "labels") if name in wide[0]]
     parts[0][0].activate([(owner, len(batch), batch.prompt) for owner, batch in parts])
-    return Batch(**{name: stack_rows([tensors[name] for tensors in wide]) for name in read})
+    joined = Batch(stack_rows([tensors["attention_mask"] for tensors in wide]))
+    return joined.with_(**{name: stack_rows([tensors[name] for tensors in wide]) for name in names})
 
 
 def widen(owner: Backbone, batch: Batch, length: int, left: bool = False) -> Batch:

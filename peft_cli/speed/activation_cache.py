@@ -124,7 +124,7 @@ class ActivationCache:
         """Skips the blocks below the first ones, which read `hidden`; yields more arguments for the model."""
         self.served = hidden
         with skip_blocks(self.below, SKIPPED[self.backbone.family.skipped_block]):
-            encoder = BaseModelOutput(last_hidden_state=hidden["encoder"]) if self.has_encoder else None  # type: ignore[arg-type]  # transformers says FloatTensor
+            encoder = BaseModelOutput(last_hidden_state=hidden["encoder"]) if self.has_encoder else None
             yield {"encoder_outputs": encoder} if encoder else {}
         self.served = {}
 

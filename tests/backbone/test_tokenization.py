@@ -75,8 +75,8 @@ def test_an_encoder_is_always_padded_right(family):
 
 
 def test_pad_rows_fills_up_with_the_pad():
-    padded = pad_rows([[5], [6, 7]], pad=9, left=True)
-    assert padded["input_ids"].tolist() == [[9, 5], [6, 7]] and padded["attention_mask"].tolist() == [[0, 1], [1, 1]]
+    ids, mask = pad_rows([[5], [6, 7]], pad=9, left=True)
+    assert ids.tolist() == [[9, 5], [6, 7]] and mask.tolist() == [[0, 1], [1, 1]]
 
 
 def test_a_separator_is_for_decoders():
