@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import groupby
 from typing import NamedTuple, cast
 
 import torch
@@ -14,78 +13,82 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from peft_cli.backbone.row_owners import RowOwners
-
 IMPLEMENTATION = "peft_cli"  # the name under which transformers finds `attend`
 
 KeyValue = tuple[Tensor, Tensor]  # each [B, kv_heads, T, d_head]
 
 
 @dataclass(eq=False)
+class Rows:
+    """The rows of a batch that the hooks of a backbone act on: all, unless several backbones share a model."""
+
+    start: int = 0
+    stop: int = 1
+    total: int = 1  # of so many rows, or as often as a batch repeats them (beams)
+
+    def set(self, start: int, stop: int, total: int) -> None:
+        """Sets the rows from `start` up to `stop` of `total`."""
+        self.start, self.stop, self.total = start, stop, total
+
+    @property
+    def are_all(self) -> bool:
+        """Whether every row is among them."""
+        return self.stop - self.start == self.total
+
+    @property
+    def are_none(self) -> bool:
+        """Whether no row is among them."""
+        return self.stop == self.start
+
+    def of(self, n_rows: int) -> slice:
+        """Their place among `n_rows`."""
+        copies = n_rows // self.total
+        return slice(self.start * copies, self.stop * copies)
+
+    def apply(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        """`function(*tensors)` [B, ...] in these rows, and the last of `tensors` in the others."""
+        if self.are_all:
+            return function(*tensors)
+        own, last = self.of(len(tensors[-1])), tensors[-1]
+        if self.are_none:
+            return last
+        return torch.cat([last[: own.start], function(*(tensor[own] for tensor in tensors)), last[own.stop :]])
+
+
+@dataclass(eq=False)
 class AttentionHooks:
-    """What one owner does to an attention module; `Attention` explains each part."""
+    """What one backbone's method does to an attention module; `Attention` explains each part."""
 
     change_kv: Callable[[Tensor, Tensor], KeyValue] | None = None
     visible: Callable[[int, int], Tensor] | None = None
     gate: Callable[[], Tensor] | None = None
     prompt: KeyValue | None = None
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether the module computes what it did without hooks."""
-        return self.change_kv is None and self.prompt is None
+
+UNCHANGED = AttentionHooks()
 
 
-IDLE = AttentionHooks()
-
-
-@dataclass
-class ModuleHooks:
-    """What every owner does to one module of the model."""
-
-    row_owners: RowOwners
-    attention: dict[Hashable, AttentionHooks] = field(default_factory=dict)
-    inputs: dict[Hashable, list[Callable[[Tensor], Tensor]]] = field(default_factory=dict)
-    outputs: dict[Hashable, list[Callable[[Tensor, Tensor], Tensor]]] = field(default_factory=dict)
-
-
-def module_hooks(module: nn.Module, row_owners: RowOwners) -> ModuleHooks:
-    """The hooks of a module, which lie on the module itself: transformers hands nothing else to `attend`."""
-    if not hasattr(module, "peft_hooks"):
-        vars(module)["peft_hooks"] = ModuleHooks(row_owners)
-    return cast(ModuleHooks, module.peft_hooks)
+def attention_hooks(module: nn.Module) -> dict[Rows, AttentionHooks]:
+    """The hooks of an attention module by their rows. They lie on the module: transformers gives `attend` no more."""
+    return cast(dict[Rows, AttentionHooks], vars(module).setdefault("peft_hooks", {}))
 
 
 @dataclass(frozen=True)
 class Hook:
-    """One module of the model, and the owner of the rows that its hooks act on."""
+    """One module of the model, and the rows that its hooks act on."""
 
     module: nn.Module
-    row_owners: RowOwners = field(default_factory=RowOwners)
-    owner: Hashable = None
-
-    @property
-    def hooks(self) -> ModuleHooks:
-        """What every owner does to the module."""
-        return module_hooks(self.module, self.row_owners)
+    rows: Rows = field(default_factory=Rows)
 
     def change_input(self, function: Callable[[Tensor], Tensor]) -> None:
-        """Makes the module read `function(x)` in place of x [b, ...] in the owner's rows."""
-        hooks = self.hooks
-        if not hooks.inputs:
-            self.module.register_forward_pre_hook(
-                lambda module, args: (hooks.row_owners.apply(hooks.inputs, args[0]), *args[1:])
-            )
-        hooks.inputs.setdefault(self.owner, []).append(function)
+        """Makes the module read `function(x)` in place of x [b, ...]."""
+        rows = self.rows
+        self.module.register_forward_pre_hook(lambda module, args: (rows.apply(function, args[0]), *args[1:]))
 
     def change_output(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Makes the module return `function(x, y)` in place of y [b, ...] for x [b, ...] in the owner's rows."""
-        hooks = self.hooks
-        if not hooks.outputs:
-            self.module.register_forward_hook(
-                lambda module, args, output: hooks.row_owners.apply(hooks.outputs, args[0], output)
-            )
-        hooks.outputs.setdefault(self.owner, []).append(function)
+        """Makes the module return `function(x, y)` in place of y [b, ...] for x [b, ...]."""
+        rows = self.rows
+        self.module.register_forward_hook(lambda module, args, output: rows.apply(function, args[0], output))
 
 
 @dataclass(frozen=True)
@@ -96,24 +99,25 @@ class Linear(Hook):
     n: int = 1
 
     @property
-    def weight(self) -> Tensor:
-        """The weight of the whole module."""
-        return cast(Tensor, self.module.weight)
-
-    @property
     def is_transposed(self) -> bool:
         """Whether the module keeps its weight as [in, out], as GPT-2 does."""
         return type(self.module).__name__ == "Conv1D"
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """The widths of the module's output and input."""
+        n_out, n_in = cast(Tensor, self.module.weight).shape
+        return (n_in, n_out) if self.is_transposed else (n_out, n_in)
+
+    @property
     def module_out(self) -> int:
         """The width of all that the module returns."""
-        return self.weight.shape[1 if self.is_transposed else 0]
+        return self.shape[0]
 
     @property
     def in_features(self) -> int:
         """The width of the map's input."""
-        return self.weight.shape[0 if self.is_transposed else 1]
+        return self.shape[1]
 
     @property
     def out_features(self) -> int:
@@ -146,8 +150,8 @@ class Attention(Hook):
 
     @property
     def own(self) -> AttentionHooks:
-        """What the owner does here."""
-        return self.hooks.attention.setdefault(self.owner, AttentionHooks())
+        """What the method does here."""
+        return attention_hooks(self.module).setdefault(self.rows, AttentionHooks())
 
     def change_kv(self, function: Callable[[Tensor, Tensor], KeyValue]) -> None:
         """Makes the module read `function(key, value)` in place of its key and value [B, kv_heads, T, d_head].
@@ -167,14 +171,14 @@ class Attention(Hook):
         """Multiplies the keys and values that `change_kv` put in front by `gate()` [B, T], a number for each query."""
         self.own.gate = gate
 
-    def replace_hooks(self, hooks: AttentionHooks) -> AttentionHooks:
-        """Puts `hooks` in the place of what the owner does here, which it returns."""
-        before, self.hooks.attention[self.owner] = self.own, hooks
-        return before
-
     def set_prompt_kv(self, prompt: KeyValue | None) -> None:
         """Makes every row read the key and value [1, kv_heads, P, d_head] of `prompt` before its own; None: none."""
         self.own.prompt = prompt
+
+    def replace_hooks(self, hooks: AttentionHooks) -> AttentionHooks:
+        """Puts `hooks` in the place of what the method does here, which it returns."""
+        before, attention_hooks(self.module)[self.rows] = self.own, hooks
+        return before
 
 
 @dataclass(frozen=True)
@@ -201,35 +205,17 @@ def attend(
     position_bias: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention over the keys and values that the owners of the rows made of them.
+    """Scaled dot-product attention over the keys and values that a method made of them.
 
     Takes query [B, heads, T, d_head], key and value [B, kv_heads, T_kv, d_head]; returns [B, T, heads, d_head].
     Transformers calls it for every attention module of every family, with a mask that is added to the scores
     (https://huggingface.co/docs/transformers/attention_interface).
     """
+    known: dict[Rows, AttentionHooks] = vars(module).get("peft_hooks", {})
+    own = next((hooks for rows, hooks in known.items() if rows.are_all), UNCHANGED)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     biases = [b for b in (attention_mask, position_bias) if b is not None]
-    segments = row_segments(cast(ModuleHooks | None, getattr(module, "peft_hooks", None)), len(query))
-    sizes = [n for _, n in segments]
-    queries, keys, values = (states.split(sizes) for states in (query, key, value))
-    reads = [read_kv(own, *states) for (own, _), *states in zip(segments, queries, keys, values, strict=True)]
-    if len({read.kind for read in reads}) == 1:
-        return weighted_values(query, join_reads(reads), biases, scaling, dropout), None
-    split = [[b] * len(sizes) if len(b) == 1 else b.split(sizes) for b in biases]
-    each = zip(queries, reads, *split, strict=True)
-    return torch.cat([weighted_values(own, read, list(part), scaling, dropout) for own, read, *part in each]), None
-
-
-def row_segments(hooks: ModuleHooks | None, n_rows: int) -> list[tuple[AttentionHooks, int]]:
-    """The hooks of each owner and how many rows they act on; neighbours whose hooks are idle are one segment."""
-    if hooks is None:
-        return [(IDLE, n_rows)]
-    owners, known = hooks.row_owners, hooks.attention
-    if len(owners.segments) == 1:
-        return [(known.get(owners.owners[0], IDLE), n_rows)]
-    owned = [(known.get(owner, IDLE), n) for owner, n in zip(owners.owners, owners.sizes(n_rows), strict=True)]
-    alike = groupby(owned, lambda part: IDLE if part[0].is_idle else part[0])
-    return [(own, sum(n for _, n in parts)) for own, parts in alike]
+    return weighted_values(query, read_kv(own, query, key, value), biases, scaling, dropout), None
 
 
 class Read(NamedTuple):
@@ -241,14 +227,9 @@ class Read(NamedTuple):
     visible: Tensor | None  # [b, T_query], true where a query sees them
     gate: Tensor | None  # [b, T_query], their factor
 
-    @property
-    def kind(self) -> tuple[int, int, bool, bool]:
-        """Equal for rows that can read in one product."""
-        return self.key.shape[2], self.front, self.visible is None, self.gate is None
-
 
 def read_kv(own: AttentionHooks, query: Tensor, key: Tensor, value: Tensor) -> Read:
-    """What the rows of one owner read."""
+    """What rows read under the hooks `own`."""
     if own.prompt is not None:
         prompt = [p.expand(len(key), -1, -1, -1) for p in own.prompt]
         key, value = (torch.cat(pair, dim=2) for pair in zip(prompt, (key, value), strict=True))
@@ -257,17 +238,6 @@ def read_kv(own: AttentionHooks, query: Tensor, key: Tensor, value: Tensor) -> R
         key, value = own.change_kv(key, value)
     visible = None if own.visible is None else own.visible(query.shape[0], query.shape[2])
     return Read(key, value, key.shape[2] - length, visible, None if own.gate is None else own.gate())
-
-
-def join_reads(reads: Sequence[Read]) -> Read:
-    """What rows of one kind read, one owner's after another's."""
-    if len(reads) == 1:
-        return reads[0]
-    key, value = (torch.cat(states) for states in zip(*((read.key, read.value) for read in reads), strict=True))
-    visible, gate = (
-        [own for read in reads if (own := getattr(read, name)) is not None] for name in ("visible", "gate")
-    )
-    return Read(key, value, reads[0].front, torch.cat(visible) if visible else None, torch.cat(gate) if gate else None)
 
 
 def weighted_values(query: Tensor, read: Read, biases: list[Tensor], scaling: float, dropout: float) -> Tensor:

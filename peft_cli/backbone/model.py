@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,12 +27,11 @@ from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.fused_gelu import fuse_gelu
 from peft_cli.backbone.generation import cache_sources
 from peft_cli.backbone.heads import entailment_index, entailment_logits, mask_logits, new_head
-from peft_cli.backbone.hooks import IMPLEMENTATION, AttentionHooks, Hook, KeyValue
+from peft_cli.backbone.hooks import IMPLEMENTATION, AttentionHooks, KeyValue, Rows
 from peft_cli.backbone.loss import logits_at
 from peft_cli.backbone.master_weights import MasterWeights
 from peft_cli.backbone.modules import Modules, embedding_weight
 from peft_cli.backbone.prompt_cache import PromptCache, encode_prompt
-from peft_cli.backbone.row_owners import RowOwners
 from peft_cli.backbone.special_tokens import set_special_tokens
 from peft_cli.backbone.templates import AT_MASK, Templates
 from peft_cli.backbone.tokenization import Encoder
@@ -62,7 +60,9 @@ class Backbone(Modules):
         self.n_parameters = sum(p.numel() for p in model.parameters())  # without what a method puts into it
         rates = {name: value for name, value in model.config.to_dict().items() if "drop" in name}
         self.has_dropout = any(rate for name, rate in rates.items() if name != "summary_first_dropout")  # of no block
-        self.row_owners, self.masters, self.own_head = RowOwners(), MasterWeights(), None
+        self.rows, self.siblings = Rows(), [self]  # of a batch that its hooks act on; and all backbones of the model
+        self.masters: MasterWeights = MasterWeights()
+        self.own_head: tuple[str, nn.Module] | None = None
         fuse_gelu(model)
         self.read_words_head = read_words_head  # from the checkpoint, whose other heads the model has not
         limits = max_source_tokens, max_target_tokens
@@ -70,8 +70,6 @@ class Backbone(Modules):
         self.has_new_head = self.form == "classes" or (
             self.form == "entailment" and entailment_index(self.config) is None
         )
-        if self.family.is_decoder_only:
-            model.register_forward_pre_hook(self.position_hook, with_kwargs=True)
         if self.config._attn_implementation != IMPLEMENTATION:
             raise ValueError(f"{model.config.model_type} has attention modules that this package cannot change")
         self.pad = set_special_tokens(model, tokenizer)
@@ -86,28 +84,9 @@ class Backbone(Modules):
         self.activation_cache: HiddenStates | None = None
         self.source_room: tuple[float, str] = math.inf, ""  # tokens of a source that a method can read, and its key
         self.reserve(0)
-        self.row_owners.set_row_owners([(self, 1)])
         self.prompt_readers = self.attentions()["decoder"] if self.family.is_decoder_only else []
-
-    def share_weights(self, encoder: Encoder | None = None) -> Backbone:
-        """Another backbone of the same weights: what a method does to it happens to its own rows of a batch alone.
-
-        It encodes examples with `encoder`, by default as this one did at first. A task with a new head of classes gets
-        a head of its own, with random weights; entailment is read off the model's NLI head.
-        """
-        other, own = copy.copy(self), encoder or self.encoder_at_first.copy()
-        other.own_head = None
-        other.reset_state(own)
-        if other.form == "entailment" != self.form:
-            raise ValueError("the model has no NLI head for backbone.form=entailment; load it for such a task first")
-        other.has_new_head = other.form == "classes"
-        if other.has_new_head and (classifier := self.classifier()):
-            name = classifier[0][0].partition(".")[0]
-            head = new_head(self.model, name, 1 if own.is_number else len(own.labels))
-            other.own_head, module = (name, head), self.model.get_submodule(name)
-            hook = Hook(module, self.row_owners, other)
-            hook.change_output(lambda hidden, _: head.train(module.training)(hidden))
-        return other
+        if self.family.is_decoder_only:
+            self.model.register_forward_pre_hook(self.position_hook, with_kwargs=True)
 
     # examples <-> tensors
 
@@ -145,11 +124,11 @@ class Backbone(Modules):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [N, V] and targets [N] of the N tokens that have a label; of a head [B, classes] and [B]."""
-        self.activate([(self, 1, batch.prompt)])
+        self.activate(batch.prompt)
         return self.forward_active(batch)
 
     def forward_active(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The same, for the row owners and prompts that are active."""
+        """The same, by the rows and prompts that are set."""
         if not self.family.generates:
             return self.forward_logits(batch), batch.targets
         inputs, targets = self.prepare_inputs(batch)
@@ -188,8 +167,9 @@ class Backbone(Modules):
         """The text that the model writes for each row, or the class or number of its head; `options` as `generate`'s."""
         if self.family.generates:
             return self.decode(self.generate(batch, **options))
+        self.activate(batch.prompt)
         with torch.no_grad():
-            return self.decode_labels(self.forward(batch)[0])
+            return self.decode_labels(self.forward_logits(batch))
 
     def decode(self, ids: Tensor) -> list[str]:
         """The texts of ids [B, T]."""
@@ -204,12 +184,12 @@ class Backbone(Modules):
 
     def generate(self, batch: Batch, **options: Any) -> Tensor:
         """The ids [B, T] that transformers' `generate` writes with `options`, without those that were read."""
-        self.activate([(self, 1, batch.prompt)])
+        self.activate(batch.prompt)
         return self.generate_active(batch, **options)
 
     @torch.no_grad()
     def generate_active(self, batch: Batch, **options: Any) -> Tensor:
-        """The same, for the row owners and prompts that are active."""
+        """The same, by the rows and prompts that are set."""
         if self.family.is_decoder_only and batch.inputs_embeds is None:
             batch = self.embed(batch)  # from vectors, a decoder returns what it wrote alone
         inputs: dict[str, Any] = batch.model_inputs()
@@ -225,22 +205,23 @@ class Backbone(Modules):
         trains, known = torch.is_grad_enabled(), self.known_prompt
         if not trains and known is not None and torch.equal(known[0], vectors):
             return known[1]
-        self.activate([(self, 1, None)])
+        self.activate(None)
         prompt = encode_prompt(self.model, vectors, self.shift)
         self.known_prompt = None if trains else (vectors.clone(), prompt)
         return prompt
 
-    def activate(self, segments: Sequence[tuple[Backbone, int, PromptCache | None]]) -> None:
-        """Sets who owns the rows of the next passes, n of each owner, and which prompts they read.
+    def activate(self, prompt: PromptCache | None) -> None:
+        """Has all rows of the next passes act by this backbone's hooks, and read `prompt`.
 
-        They stay until the next call, as checkpointed blocks run again in the backward pass.
+        That stays until the next call, as checkpointed blocks run again in the backward pass.
         """
         self.masters.round_into_model()
-        self.row_owners.set_row_owners([(owner, n_rows) for owner, n_rows, _ in segments])
-        for owner, _, prompt in segments:
-            owner.activate_prompt(prompt)
+        for backbone in self.siblings:
+            backbone.rows.set(0, 0, 1)
+        self.rows.set(0, 1, 1)
+        self.set_prompt(prompt)
 
-    def activate_prompt(self, prompt: PromptCache | None) -> None:
+    def set_prompt(self, prompt: PromptCache | None) -> None:
         """Hands each attention module its part of a prompt."""
         self.prompt = prompt
         for i, attention in enumerate(self.prompt_readers):
@@ -248,12 +229,9 @@ class Backbone(Modules):
 
     def position_hook(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """A decoder's arguments with the position of every token moved up by what is in front of it."""
-        owners: Sequence[Any] = self.row_owners.owners
-        if not any(owner.positions_in_front for owner in owners):
+        if not self.positions_in_front or self.rows.are_none:
             return args, kwargs
-        parts = self.row_owners.split(kwargs["position_ids"])
-        moved = [owner.shift_ids(own) for owner, own in zip(owners, parts, strict=True)]
-        return args, kwargs | {"position_ids": torch.cat(moved)}
+        return args, kwargs | {"position_ids": self.rows.apply(self.shift_ids, kwargs["position_ids"])}
 
     @property
     def positions_in_front(self) -> int:
@@ -312,7 +290,7 @@ class Backbone(Modules):
             return key, value
 
         before = [place.replace_hooks(AttentionHooks(partial(record, kind))) for kind, place in places]
-        self.activate([(self, 1, None)])
+        self.activate(None)
         tensor = torch.tensor([ids], device=self.model.device)
         inputs: dict[str, Any] = {"decoder_input_ids": tensor} if self.config.is_encoder_decoder else {}
         self.model(

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from peft_cli.backbone.families import Family
-from peft_cli.backbone.hooks import Attention, Block, Hook, Linear
+from peft_cli.backbone.hooks import Attention, Block, Hook, Linear, Rows
 from peft_cli.backbone.master_weights import MasterWeights
-from peft_cli.backbone.row_owners import RowOwners
 
 Place = TypeVar("Place", bound=Hook)
 
@@ -25,7 +24,7 @@ class Modules:
     config: PretrainedConfig
     family: Family
     masters: MasterWeights
-    row_owners: RowOwners
+    rows: Rows
     own_head: tuple[str, nn.Module] | None  # name and module in place of the model's head, where backbones share it
     has_new_head: bool
 
@@ -77,7 +76,7 @@ class Modules:
             if part not in known:
                 raise ValueError(f"{self.config.model_type} has no part {part!r}; it has {', '.join(known)}")
             pattern, i, n = known[part]
-            found += [Linear(module, self.row_owners, self, i, n) for _, module in self.modules(pattern)]
+            found += [Linear(module, self.rows, i, n) for _, module in self.modules(pattern)]
         return found
 
     def attentions(self) -> dict[str, list[Attention]]:
@@ -99,8 +98,7 @@ class Modules:
     def places(self, kind: type[Place], patterns: dict[str, str]) -> dict[str, list[Place]]:
         """The modules that match each pattern, as places of a kind."""
         return {
-            name: [kind(module, self.row_owners, self) for _, module in self.modules(pattern)]
-            for name, pattern in patterns.items()
+            name: [kind(module, self.rows) for _, module in self.modules(pattern)] for name, pattern in patterns.items()
         }
 
 

@@ -81,7 +81,9 @@ def load_run(run: Path | str, shared: Backbone | None = None, device: str | None
     config["backbone"]["device"] = device or config["backbone"]["device"]
     method = build(config, shared)
     if shared and not method.shares_batches:
-        raise ValueError(f"{run} is of {type(method).__name__}, which changes weights of the backbone; predict with it apart")
+        raise ValueError(
+            f"{run} is of {type(method).__name__}, which changes weights of the backbone; predict with it apart"
+        )
     method.fold()
     method.load_state_dict(load_file(Path(run) / "method.safetensors"))
     return method.eval()
@@ -112,10 +114,11 @@ def share(backbone: Backbone, given: Mapping) -> Backbone:
     """Another backbone of the same weights, which encodes examples by its own configuration and task."""
     from peft_cli.backbone.templates import Templates
     from peft_cli.backbone.tokenization import Encoder
+    from peft_cli.serving.shared_rows import share_weights
 
     form = given.get("form") or given["method_form"]
     templates = None if form == "classes" else Templates(form, given["hypothesis"], backbone.tokenizer)
     keys = ("separator", "max_source_tokens", "max_target_tokens", "labels", "is_number")
-    return backbone.share_weights(
-        Encoder(backbone.tokenizer, backbone.family, **{key: given[key] for key in keys}, templates=templates)
+    return share_weights(
+        backbone, Encoder(backbone.tokenizer, backbone.family, **{key: given[key] for key in keys}, templates=templates)
     )

@@ -4,7 +4,7 @@
     forward_methods     logits and targets of each, with gradients
     predict_methods     the texts of each
 
-Each backbone (`Backbone.share_weights`) owns one segment of the rows of a pass.
+Each backbone (`share_weights`) owns one segment of the rows of a pass.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from peft_cli.backbone import IGNORE, Backbone, Batch, Encoded
 from peft_cli.method import Method
+from peft_cli.serving.shared_rows import head_logits, set_row_owners
 
 Part = tuple[Backbone, Batch]  # an owner of rows and what it reads
 
@@ -30,7 +31,7 @@ def check_methods(backbone: Backbone, methods: Mapping[str, Method]) -> None:
             raise ValueError(
                 f"{name} changes weights of the backbone itself, which every row of a batch reads; predict with it apart"
             )
-        if method.backbone.row_owners is not backbone.row_owners:
+        if method.backbone.model is not backbone.model:
             raise ValueError(f"{name} is on another model; construct it on `share_weights` of this backbone")
     owners = [id(method.backbone) for method in methods.values()]
     if len(set(owners)) < len(owners):
@@ -50,7 +51,7 @@ def forward_methods(parts: Sequence[Part]) -> list[tuple[Tensor, Tensor]]:
     """Logits and targets of each part as `Backbone.forward` gives them, of one pass for all."""
     first = parts[0][0]
     if not first.family.generates:
-        return [(own, batch.targets) for own, (_, batch) in zip(head_logits(parts), parts, strict=True)]
+        return [(own, batch.targets) for own, (_, batch) in zip(part_logits(parts), parts, strict=True)]
     logits, targets = first.forward_active(join(parts))
     first_label = 1 if first.family.is_decoder_only else 0  # nothing is in front of a decoder's first token
     wanted = [(batch.targets[:, first_label:] != IGNORE).sum() for _, batch in parts]
@@ -63,14 +64,13 @@ def predict_methods(parts: Sequence[Part], **options: Any) -> list[list[str]]:
     """The text that the model writes for the rows of each part, or the class of its head; `options` of `generate`."""
     first = parts[0][0]
     if not first.family.generates:
-        return [owner.decode_labels(own) for own, (owner, _) in zip(head_logits(parts), parts, strict=True)]
+        return [owner.decode_labels(own) for own, (owner, _) in zip(part_logits(parts), parts, strict=True)]
     return [first.decode(ids) for ids in first.generate_active(join(parts), **options).split(n_rows(parts))]
 
 
-def head_logits(parts: Sequence[Part]) -> list[Tensor]:
+def part_logits(parts: Sequence[Part]) -> list[Tensor]:
     """The logits [B, classes] of the head of each part."""
-    logits = parts[0][0].model(**join(parts).model_inputs()).logits
-    return [owner.class_logits(own) for (owner, _), own in zip(parts, logits.split(n_rows(parts)), strict=True)]
+    return head_logits([(owner, len(batch)) for owner, batch in parts], join(parts).model_inputs())
 
 
 def n_rows(parts: Sequence[Part]) -> list[int]:
@@ -85,7 +85,7 @@ def join(parts: Sequence[Part]) -> Batch:
     longest = max(batch.attention_mask.shape[1] for _, batch in parts)
     wide = [widen(owner, batch, longest).tensors() for owner, batch in parts]
     names = [name for name in ("input_ids", "inputs_embeds", "labels") if name in wide[0]]
-    parts[0][0].activate([(owner, len(batch), batch.prompt) for owner, batch in parts])
+    set_row_owners([(owner, len(batch), batch.prompt) for owner, batch in parts])
     joined = Batch(stack_rows([tensors["attention_mask"] for tensors in wide]))
     return joined.with_(**{name: stack_rows([tensors[name] for tensors in wide]) for name in names})
 

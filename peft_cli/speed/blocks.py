@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
+from transformers import Cache
 
 from peft_cli.backbone import Backbone
 
@@ -40,7 +41,7 @@ def checkpointed(forward: Callable) -> Callable:
     """`forward` of a block that runs again in the backward pass, unless it fills a prompt's cache."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("past_key_values") is not None or not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or fills_cache(*args, **kwargs):
             return forward(*args, **kwargs)  # run again, a prompt would enter its cache twice
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
@@ -55,7 +56,7 @@ def compiled(forward: Callable, mode: str) -> Callable:
     code = torch.compile(forward, fullgraph=True, dynamic=True, mode=mode)
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("past_key_values") is not None:
+        if fills_cache(*args, **kwargs):
             return forward(*args, **kwargs)
         try:
             return code(*args, **kwargs)
@@ -67,3 +68,8 @@ def compiled(forward: Callable, mode: str) -> Callable:
             ) from error
 
     return run
+
+
+def fills_cache(*args: Any, **kwargs: Any) -> bool:
+    """Whether a block with these arguments fills a cache of keys and values; families name that argument variously."""
+    return any(isinstance(value, Cache) for value in (*args, *kwargs.values()))

@@ -28,7 +28,7 @@ def test_the_tokens_are_those_of_reading_each_source_for_each_beam(family, make)
     block = backbone.blocks()["decoder"][0].module
     with torch.no_grad():
         inputs = method.inputs(backbone.batch(backbone.encode(EXAMPLES), training=False))
-        backbone.activate([(backbone, 1, inputs.prompt)])
+        backbone.activate(inputs.prompt)
         plain = (backbone.embed(inputs) if make is infix else inputs).model_inputs()
         expected = backbone.model.generate(**plain, do_sample=False, **BEAMS)
     block.register_forward_pre_hook(lambda _, args: read.append(tuple(args[0].shape[:2])))

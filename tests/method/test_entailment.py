@@ -12,6 +12,7 @@ from peft_cli.method.entailment import Entailment
 from peft_cli.method.lm_bff import LMBFF
 from peft_cli.method.pt import PT
 from peft_cli.serving.multi_method import forward_methods, method_inputs
+from peft_cli.serving.shared_rows import share_weights
 from peft_cli.train import batch_loss
 from tests.conftest import CLASSES, EXAMPLES, HYPOTHESIS, NLI, make_backbone
 from tests.method.test_contract import take_steps
@@ -204,8 +205,8 @@ def test_tasks_asked_by_entailment_share_a_batch_with_others():
     backbone = make_backbone("roberta", form="entailment")
     encoder = Encoder(backbone.tokenizer, backbone.family, None, 24, 12, ("good", "bad"))
     first = entailment(backbone)
-    second = entailment(backbone.share_weights(), tokens=5, on_top="lora")
-    prompted = PT(backbone.share_weights(encoder), 4, "random", None, lr=0.1)
+    second = entailment(share_weights(backbone), tokens=5, on_top="lora")
+    prompted = PT(share_weights(backbone, encoder), 4, "random", None, lr=0.1)
     methods = {"a": first, "b": second, "c": prompted}
     for i, method in enumerate(methods.values()):
         torch.manual_seed(i)

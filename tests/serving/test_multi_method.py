@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from peft_cli.config.check import resolve
 from peft_cli.serving.multi_method import check_methods, forward_methods, method_inputs, predict_methods
+from peft_cli.serving.shared_rows import share_weights
 from tests.conftest import CONFIGS, examples_for, make_backbone
 
 YAMLS = {path.stem: path for path in (Path(__file__).parents[2] / "conf" / "method").glob("*.yaml")}
@@ -34,7 +35,7 @@ def beside(backbone, labels=()):
     """A backbone of the same model, for other labels."""
     encoder = copy(backbone.encoder_at_first)
     encoder.labels, encoder.cache = labels, {}
-    return backbone.share_weights(encoder)
+    return share_weights(backbone, encoder)
 
 
 def fits(name: str, family: str) -> bool:
@@ -121,14 +122,14 @@ def test_what_changes_weights_of_the_backbone_is_refused(name):
 
 def test_methods_on_two_models_are_refused():
     methods = {"a": construct("pt", make_backbone("gpt2")), "b": construct("lora", make_backbone("gpt2"))}
-    with pytest.raises(ValueError, match=r"the method of b \(LoRA\) stands on another model"):
+    with pytest.raises(ValueError, match=r"the method of b \(LoRA\) is on another model"):
         check_methods(methods["a"].backbone, methods)
 
 
 def test_two_methods_on_the_same_rows_are_refused():
     backbone = make_backbone("gpt2")
     methods = {"a": construct("pt", backbone), "b": construct("lora", backbone)}
-    with pytest.raises(ValueError, match="two methods stand on one and the same backbone"):
+    with pytest.raises(ValueError, match="two methods are on one and the same backbone"):
         check_methods(backbone, methods)
 
 

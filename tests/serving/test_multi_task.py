@@ -4,13 +4,14 @@ from copy import copy
 
 import pytest
 import torch
-from tests.serving.test_multi_method import construct
 
 from peft_cli.backbone import Backbone
 from peft_cli.data import Example
 from peft_cli.evaluate import Decoding, predict
 from peft_cli.serving.multi_task import predict_many
+from peft_cli.serving.shared_rows import share_weights
 from tests.conftest import EXAMPLES, make_backbone
+from tests.serving.test_multi_method import construct
 
 LABELS = ("good food", "bad", "great place in area")  # of one, two and four tokens
 OPTIONS = {"beams": 1, "length_penalty": 1.0, "max_new_tokens": 6, "min_new_tokens": 0, "no_repeat_ngram": 0}
@@ -23,7 +24,7 @@ def reading(backbone: Backbone, labels, is_number=False) -> Backbone:
     """A backbone of the same model for a task with `labels`."""
     encoder = copy(backbone.encoder_at_first)
     encoder.labels, encoder.cache, encoder.is_number = labels, {}, is_number
-    return backbone.share_weights(encoder)
+    return share_weights(backbone, encoder)
 
 
 def make(family: str):
@@ -79,7 +80,7 @@ def test_an_unknown_task_names_the_known_ones():
 
 def test_a_source_that_is_too_long_for_its_tasks_method_is_refused():
     backbone = make_backbone("t5")
-    methods = {"a": construct("lora", backbone.share_weights()), "b": construct("dept", backbone.share_weights())}
+    methods = {"a": construct("lora", share_weights(backbone)), "b": construct("dept", share_weights(backbone))}
     methods["b"].backbone.source_room = 2, "method.positions"
     with pytest.raises(ValueError, match=r"method\.positions=2 is too little for the longest source"):
         predict_many(backbone, methods, [("b", EXAMPLES[0])], DECODING)
