@@ -16,6 +16,8 @@ class Family:
     linears: dict[str, tuple[str, int, int]]  # part -> pattern, slice, slices
     attentions: dict[str, str]  # encoder | decoder | across -> pattern
     blocks: dict[str, str]  # encoder | decoder -> pattern
+    ffn_norm: str  # pattern of the normalisation of each feed-forward
+    normalizes_first: bool = True  # x + f(norm(x)); false: norm(x + f(x))
     separator: str | None = None  # between source and target of a decoder: a token's name or text
     starts_with_bos: bool = False  # a decoder that expects its first token
     prompt_at: int = 0  # tokens that stay in front of a prompt

@@ -143,6 +143,37 @@ class Linear(Hook):
 
         self.change_output(function if self.n == 1 else change_slice)
 
+    def change_with(self, entry: Hook, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Makes the map return `function(x, y)` in place of y, where x is what `entry` read before it in this pass."""
+        read: list[Tensor] = []
+
+        def keep(x: Tensor) -> Tensor:
+            read[:] = [x]
+            return x
+
+        entry.change_input(keep)
+        self.change(lambda _, y: function(read.pop(), y))
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """The feed-forward f of one block and its normalisation: x + f(norm(x)), or norm(x + f(x))."""
+
+    norm: Hook
+    first: Linear  # what enters f enters it
+    last: Linear  # what f returns
+    normalizes_first: bool
+
+    @property
+    def entry(self) -> Hook:
+        """The module that reads x."""
+        return self.norm if self.normalizes_first else self.first
+
+    def normalized_sum(self, x: Tensor, y: Tensor) -> Tensor:
+        """norm(x + y), or x + y where the normalisation comes first."""
+        total = x + y
+        return total if self.normalizes_first else self.norm.module(total)
+
 
 @dataclass(frozen=True)
 class Attention(Hook):

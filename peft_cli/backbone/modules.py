@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from peft_cli.backbone.families import Family
-from peft_cli.backbone.hooks import Attention, Block, Hook, Linear, Rows
+from peft_cli.backbone.hooks import Attention, Block, FeedForward, Hook, Linear, Rows
 from peft_cli.backbone.master_weights import MasterWeights
 
 Place = TypeVar("Place", bound=Hook)
@@ -78,6 +78,13 @@ class Modules:
             pattern, i, n = known[part]
             found += [Linear(module, self.rows, i, n) for _, module in self.modules(pattern)]
         return found
+
+    def feed_forwards(self) -> list[FeedForward]:
+        """The feed-forward of every block."""
+        first, last = self.linears("ffn_input"), self.linears("ffn_output")
+        first = first[:: len(first) // len(last)]  # a gated one has two maps that read the same
+        norms = [Hook(module, self.rows) for _, module in self.modules(self.family.ffn_norm)]
+        return [FeedForward(*parts, self.family.normalizes_first) for parts in zip(norms, first, last, strict=True)]
 
     def attentions(self) -> dict[str, list[Attention]]:
         """The attention modules by kind (encoder, decoder, across), first block to last."""
