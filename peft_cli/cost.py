@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
@@ -20,6 +17,7 @@ from peft_cli.backbone import Backbone
 from peft_cli.data import Example
 from peft_cli.method import Method
 from peft_cli.recipe import Recipe
+from peft_cli.run_folder.usage import PeakMemory, energy
 from peft_cli.speed import speed_up
 from peft_cli.train import step
 
@@ -145,43 +143,3 @@ def step_times(seconds: list[float]) -> dict[str, float | None]:
     timed = timed * 2 if len(timed) == 1 else timed  # quantiles need two values
     tenths, quarters = (quantiles(timed, n=n, method="inclusive") for n in (10, 4))
     return {"median": median(timed), "p10": tenths[0], "p25": quarters[0], "p75": quarters[-1], "p90": tenths[-1]}
-
-
-class PeakMemory:
-    """The most memory in use since it was made: on a GPU what torch took there, on a CPU the process's resident set."""
-
-    def __init__(self, device: torch.device):
-        self.device = device
-        self.status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        elif clear.exists():
-            clear.write_text("5")  # Linux: the peak starts again from what is resident
-
-    def read(self) -> dict[str, int | str]:
-        """Bytes, and what was measured."""
-        if self.device.type == "cuda":
-            peak, reserved = torch.cuda.max_memory_allocated(self.device), torch.cuda.max_memory_reserved(self.device)
-            return {"peak_memory_bytes": peak, "peak_reserved_bytes": reserved, "memory_kind": "cuda"}
-        if self.status.exists():
-            line = next(line for line in self.status.read_text().splitlines() if line.startswith("VmHWM"))
-            peak = int(line.split()[1]) * 1024
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        return {"peak_memory_bytes": peak, "memory_kind": "rss"}
-
-
-def energy(device: torch.device) -> float | None:
-    """The joules that the GPU has drawn since its driver was loaded; null on a CPU or where NVML does not tell."""
-    if device.type != "cuda":
-        return None
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
-    except pynvml.NVMLError:
-        return None

@@ -97,7 +97,7 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
 
 def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
     """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
-    from peft_cli.backbone.templates import task_kwargs
+    from peft_cli.forms import task_kwargs
     from peft_cli.data import few_shot
     from peft_cli.method import Method
     from peft_cli.metrics import check_request

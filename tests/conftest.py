@@ -22,8 +22,8 @@ from transformers import (
 
 from peft_cli.backbone import Backbone
 from peft_cli.backbone.hooks import IMPLEMENTATION
-from peft_cli.backbone.templates import Templates
 from peft_cli.data import Example, Hypothesis
+from peft_cli.forms import build_form
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start: their models are too small for more
 torch.set_num_threads(1)
@@ -125,7 +125,7 @@ def make_backbone(
     )
     tokenizer = make_tokenizer(family)
     if form != "classes":
-        options["templates"] = Templates(form, hypothesis, tokenizer)
+        options["form"] = build_form(hypothesis, form, tokenizer)
         options["read_words_head"] = lambda: noisy(AutoModelForMaskedLM.from_config(config)).lm_head
     separator = "</s>" if family == "gpt2" else "|" if family == "llama" else None
     return Backbone(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,16 +19,16 @@ from transformers import (
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.heads import entailment_index
 from peft_cli.backbone.hooks import IMPLEMENTATION
 from peft_cli.backbone.model import Backbone
-from peft_cli.backbone.templates import Templates
+from peft_cli.backbone.new_head import entailment_index
+from peft_cli.backbone.tokenization import Form
 from peft_cli.config import hub
-from peft_cli.data import Hypothesis
 from peft_cli.run_folder.run_checkpoint import RunCheckpoint, read_run_checkpoint
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
@@ -44,39 +44,40 @@ def load_backbone(
     max_source_tokens: PositiveInt = 512,
     max_target_tokens: PositiveInt = 128,
     is_number: bool = False,
-    hypothesis: Hypothesis | None = None,
     form: Literal["classes", "entailment", "mask"] | None = None,
     method_form: str = "classes",
+    build_form: Callable[[str, PreTrainedTokenizerBase], Form] | None = None,
 ) -> Backbone:
     """The backbone `name`: one that ships with this package, a local folder, a model of the hub, or a run's folder.
 
     `labels` are the classes of the data set; `is_number` means that its targets are numbers. A family that cannot write
-    text gets a new head for them, or is asked by `form`, or else as the method wants it, with the words of
-    `hypothesis`: for entailment, by the model's own head where it has that class, or for a word at a mask.
+    text gets a new head for them, or is asked in words by `form`, or else by that of the method; `build_form` makes it.
     The weights are in `dtype`; what a method trains of them is in fp32. Raises ValueError where there is no such model,
     its family is unknown, or it cannot do the task.
     """
     logging.disable_progress_bar()
     run, device = read_run_checkpoint(name), choose_device(device)
     place = str(EMBEDDED / run.name) if (EMBEDDED / run.name / "config.json").exists() else run.name
-    form = form or method_form  # type: ignore[assignment]  # a method's own form is one of the three
+    asked = form or method_form
     config = read(AutoConfig, place, name)
     if run.labels:
         config.id2label = dict(enumerate(run.labels))
         config.label2id = {label: i for i, label in enumerate(run.labels)}
-    check_family(config, name, dtype, bool(labels) or is_number, str(form))
+    check_family(config, name, dtype, bool(labels) or is_number, asked)
     options: dict[str, Any] = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
     if not FAMILIES[config.model_type].generates:
-        config.num_labels = n_outputs(config, str(form), 1 if is_number else len(labels))
+        config.num_labels = n_outputs(config, asked, 1 if is_number else len(labels))
         # A head that the checkpoint has for another number of classes is replaced; the report about it is no news.
         options |= {"config": config, "ignore_mismatched_sizes": True}
         logging.set_verbosity_error()
-    model: Any = fill(read(model_class(config, str(form)), place, name, **options), run)
+    model: Any = fill(read(model_class(config, asked), place, name, **options), run)
     tokenizer = read(AutoTokenizer, place, name)
-    templates = None if form == "classes" else Templates(form, hypothesis, tokenizer)  # type: ignore[arg-type]
+    if asked != "classes" and build_form is None:
+        raise ValueError(f"backbone.form={asked} needs the words of a data set; pass what task_kwargs of it returns")
+    built = build_form(asked, tokenizer) if asked != "classes" and build_form else None
     return Backbone(
         model.to(device), tokenizer, labels, separator, max_source_tokens, max_target_tokens, is_number,
-        templates, partial(read_words_head, run, place, name),
+        built, partial(read_words_head, run, place, name),
     )  # fmt: skip
 
 

@@ -20,21 +20,18 @@ from peft_cli.backbone.batch import (
     causal_targets,
     collate,
     positions_of,
-    required,
     scored_index,
 )
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.fused_gelu import fuse_gelu
 from peft_cli.backbone.generation import cache_sources
-from peft_cli.backbone.heads import entailment_index, entailment_logits, mask_logits, new_head
 from peft_cli.backbone.hooks import IMPLEMENTATION, AttentionHooks, KeyValue, Rows
-from peft_cli.backbone.loss import logits_at
 from peft_cli.backbone.master_weights import MasterWeights
 from peft_cli.backbone.modules import Modules, embedding_weight
+from peft_cli.backbone.new_head import entailment_index
 from peft_cli.backbone.prompt_cache import PromptCache, encode_prompt
 from peft_cli.backbone.special_tokens import set_special_tokens
-from peft_cli.backbone.templates import AT_MASK, Templates
-from peft_cli.backbone.tokenization import Encoder
+from peft_cli.backbone.tokenization import Encoder, Form
 from peft_cli.data import Example
 
 LEAST_SOURCE = 8  # tokens of a source that a method has to leave room for
@@ -52,7 +49,7 @@ class Backbone(Modules):
         max_source_tokens: int = 512,
         max_target_tokens: int = 128,
         is_number: bool = False,
-        templates: Templates | None = None,
+        form: Form | None = None,
         read_words_head: Callable[[], nn.Module] | None = None,
     ):
         self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
@@ -66,7 +63,7 @@ class Backbone(Modules):
         fuse_gelu(model)
         self.read_words_head = read_words_head  # from the checkpoint, whose other heads the model has not
         limits = max_source_tokens, max_target_tokens
-        self.reset_state(Encoder(tokenizer, self.family, separator, *limits, labels, is_number, templates))
+        self.reset_state(Encoder(tokenizer, self.family, separator, *limits, labels, is_number, form))
         self.has_new_head = self.form == "classes" or (
             self.form == "entailment" and entailment_index(self.config) is None
         )
@@ -111,11 +108,10 @@ class Backbone(Modules):
 
     def collate(self, rows: Sequence[Encoded], training: bool = True) -> Batch:
         """The batch of `rows` on the backbone's device, with labels in training."""
-        templates = self.encoder.templates
-        batch = (
-            templates.collate(rows, self.pad, training) if templates else collate(rows, self.family, self.pad, training)
-        )
-        return batch.to(self.model.device)
+        form, device = self.encoder.form, self.model.device
+        if form:
+            return form.collate(rows, self.pad, training).to(device)
+        return collate(rows, self.family, self.pad, training).to(device)
 
     def batch(self, rows: Sequence[Encoded], training: bool = True) -> Batch:
         """The same, with cached hidden states where there are."""
@@ -147,21 +143,18 @@ class Backbone(Modules):
         return inputs | {"decoder_input_ids": shift(labels=labels)}, labels
 
     def forward_logits(self, batch: Batch) -> Tensor:
-        """The logits [B, classes] of a backbone with a head, or [B, 1] of a number."""
-        inputs = batch.model_inputs()
-        if self.form == "mask":
-            hidden, slots = self.model.base_model(**inputs).last_hidden_state, required(batch.slots)
-            at_mask = hidden[:, hidden.shape[1] - slots.shape[1] :][slots == AT_MASK]  # behind a prompt
-            return mask_logits(self.model, self.words_head(), at_mask, self.templates.label_ids(), batch.label_vectors)
+        """The logits [B, classes] of a backbone that does not write text, or [B, 1] of a number."""
+        if self.encoder.form:
+            return self.encoder.form.forward_logits(self, batch)
         if not batch.hidden or self.activation_cache is None:
-            return self.class_logits(self.model(**inputs).logits)
+            return self.class_logits(self.model(**batch.model_inputs()).logits)
         with self.activation_cache.serve(batch.hidden) as more:
-            return self.class_logits(self.model(**inputs, **more).logits)
+            return self.class_logits(self.model(**batch.model_inputs(), **more).logits)
 
     def class_logits(self, logits: Tensor) -> Tensor:
-        """[B, classes] from what the head returns, beside which heads of others may have more outputs."""
-        own = logits[:, : self.config.num_labels if self.own_head is None else self.n_outputs]
-        return own if self.form == "classes" else entailment_logits(own, len(self.templates.inputs), self.config)
+        """[B, classes] from the logits of a head."""
+        form = self.encoder.form
+        return form.class_logits(logits, self.config) if form else logits
 
     def predict(self, batch: Batch, **options: Any) -> list[str]:
         """The text that the model writes for each row, or the class or number of its head; `options` as `generate`'s."""
@@ -312,15 +305,8 @@ class Backbone(Modules):
 
     @property
     def form(self) -> str:
-        """How it is asked for a class: classes | entailment | mask, as `peft_cli.backbone.templates` explains."""
-        return self.encoder.templates.form if self.encoder.templates else "classes"
-
-    @property
-    def templates(self) -> Templates:
-        """The templates that ask for a class in words; raises ValueError where a head of classes answers."""
-        if self.encoder.templates is None:
-            raise ValueError(f"{self.config.model_type} is asked by a head of classes here and has no templates")
-        return self.encoder.templates
+        """How it is asked for a class: classes (by a head) | entailment | mask, as `peft_cli.forms` explains."""
+        return self.encoder.form.name if self.encoder.form else "classes"
 
     @property
     def n_outputs(self) -> int:
@@ -344,27 +330,6 @@ class Backbone(Modules):
         """Layers and heads of keys and values, by the names that HF peft has for them."""
         layers = next(iter(self.compute_kv([self.pad]).values()))
         return {"num_layers": len(layers), "num_attention_heads": layers[0][0].shape[1]}
-
-    def renew_head(self) -> None:
-        """Replaces the model's head by a new one of a single output, the log-odds of entailment."""
-        name = self.classifier()[0][0].split(".")[0]
-        head, self.config.num_labels = new_head(self.model, name, 1), 1
-        setattr(self.model, name, head)
-        self.has_new_head = True
-
-    def words_head(self) -> nn.Module:
-        """The head that predicts a word; where the model has another, the checkpoint's joins it.
-
-        Raises ValueError for a checkpoint without one.
-        """
-        name = str(self.family.words_head)
-        if not hasattr(self.model, name):
-            if self.read_words_head is None:
-                raise ValueError(f"{self.config.model_type} has no head that predicts words here")
-            head: Any = self.read_words_head().to(self.model.device, self.model.dtype).requires_grad_(False)
-            head.decoder.weight = self.model.get_input_embeddings().weight
-            self.model.add_module(name, head)
-        return self.model.get_submodule(name)
 
     def reserve(self, positions: int) -> None:
         """Counts `positions` more in front of every input; sources are cut to leave room for them.
@@ -393,3 +358,20 @@ class Backbone(Modules):
             return
         self.reserve(positions)
         self.shift, self.shifted = self.shift + positions, shifted
+
+
+def logits_at(model: PreTrainedModel, inputs: dict[str, Tensor], index: Tensor) -> Tensor:
+    """The logits [N, V] of `model` at `index` [N], which count the positions of all rows: b T + t.
+
+    The vocabulary product runs on those N rows only: a hook picks them out of what enters the output embedding.
+    """
+
+    def pick(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        return (args[0].flatten(0, 1)[index],)
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        logits = model(**inputs, use_cache=False).logits
+    finally:
+        handle.remove()
+    return logits.view(-1, logits.shape[-1])

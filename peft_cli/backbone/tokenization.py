@@ -6,13 +6,36 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any, Protocol
 
-from transformers import PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from peft_cli.backbone.batch import Encoded
+from peft_cli.backbone.batch import Batch, Encoded
 from peft_cli.backbone.families import Family
-from peft_cli.backbone.templates import Templates
 from peft_cli.data import Example
+
+
+class Form(Protocol):
+    """How an encoder is asked for a class other than by a new head; `peft_cli.forms` has the forms."""
+
+    name: str
+
+    @property
+    def length(self) -> int:
+        """The tokens of an input that are not the source's."""
+
+    def encode_source(self, ids: list[int], most: int) -> tuple[list[int], bool]:
+        """The start of an input of at most `most` tokens, and whether the end of the source `ids` was cut."""
+
+    def collate(self, rows: Sequence[Encoded], pad: int, training: bool) -> Batch:
+        """The batch of `rows`."""
+
+    def forward_logits(self, backbone: Any, batch: Batch) -> Tensor:
+        """The logits [B, classes] for a batch."""
+
+    def class_logits(self, logits: Tensor, config: PretrainedConfig) -> Tensor:
+        """[B, classes] from the logits of a head."""
 
 
 class Encoder:
@@ -27,7 +50,7 @@ class Encoder:
         max_target_tokens: int,
         labels: Sequence[str] = (),
         is_number: bool = False,
-        templates: Templates | None = None,
+        form: Form | None = None,
     ):
         if separator is not None and not family.is_decoder_only:
             raise ValueError(f"backbone.separator={separator!r} is for decoders; an encoder reads its source alone")
@@ -35,7 +58,7 @@ class Encoder:
             raise ValueError("the tokenizer of the backbone has no end token (eos_token), so no text could end")
         self.tokenizer, self.family, self.labels, self.is_number = tokenizer, family, tuple(labels), is_number
         self.max_source_tokens, self.max_target_tokens = max_source_tokens, max_target_tokens
-        self.templates = templates
+        self.form = form
         self.cache: dict[tuple[Example, int], Encoded] = {}  # by the example and the limit that its source was cut to
         tokenizer.truncation_side = "right"  # a checkpoint may cut the beginning
         has_bos = family.starts_with_bos and tokenizer.bos_token_id is not None
@@ -44,9 +67,9 @@ class Encoder:
         self.end = self.ids(given or "") if family.is_decoder_only else []
 
     def copy(self) -> Encoder:
-        """An encoder with equal settings, whose templates and limits can be changed apart."""
+        """An encoder with equal settings, whose form and limits can be changed apart."""
         other = copy.copy(self)
-        other.templates = copy.copy(self.templates)
+        other.form = copy.copy(self.form)
         return other
 
     def ids(self, text: str) -> list[int]:
@@ -55,7 +78,7 @@ class Encoder:
 
     def __call__(self, example: Example) -> Encoded:
         """The ids of one example, tokenised once; the target is its first reference."""
-        key = (example, self.max_source_tokens - (self.templates.length if self.templates else 0))
+        key = (example, self.max_source_tokens - (self.form.length if self.form else 0))
         if key not in self.cache:
             source, is_cut = self.encode_source(example.source)
             target, is_target_cut = self.encode_target(example.references[0])
@@ -74,8 +97,8 @@ class Encoder:
     def encode_source(self, text: str) -> tuple[list[int], bool]:
         """The ids of a source, and whether its end was cut off to keep to `max_source_tokens`."""
         ids = self.ids(text)
-        if self.templates:
-            return self.templates.encode_source(ids, self.max_source_tokens)
+        if self.form:
+            return self.form.encode_source(ids, self.max_source_tokens)
         if self.family.is_decoder_only:
             kept = ids[: self.max_source_tokens - len(self.start) - len(self.end)]
             return [*self.start, *kept, *self.end], len(kept) < len(ids)

@@ -98,7 +98,7 @@ def read_config(run: Path) -> dict:
 
 def build(config: Mapping, shared: Backbone | None = None) -> Method:
     """The method of a run's configuration, on its backbone, with tensors that are not yet the run's."""
-    from peft_cli.backbone.templates import task_kwargs
+    from peft_cli.forms import task_kwargs
     from peft_cli.config.check import resolve
     from peft_cli.method import Method
 
@@ -112,13 +112,12 @@ def build(config: Mapping, shared: Backbone | None = None) -> Method:
 
 def share(backbone: Backbone, given: Mapping) -> Backbone:
     """Another backbone of the same weights, which encodes examples by its own configuration and task."""
-    from peft_cli.backbone.templates import Templates
     from peft_cli.backbone.tokenization import Encoder
     from peft_cli.serving.shared_rows import share_weights
 
     form = given.get("form") or given["method_form"]
-    templates = None if form == "classes" else Templates(form, given["hypothesis"], backbone.tokenizer)
+    built = None if form == "classes" else given["build_form"](form, backbone.tokenizer)
     keys = ("separator", "max_source_tokens", "max_target_tokens", "labels", "is_number")
     return share_weights(
-        backbone, Encoder(backbone.tokenizer, backbone.family, **{key: given[key] for key in keys}, templates=templates)
+        backbone, Encoder(backbone.tokenizer, backbone.family, **{key: given[key] for key in keys}, form=built)
     )

@@ -11,8 +11,9 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone, Batch
-from peft_cli.backbone.templates import NO_SLOT
 from peft_cli.config.check import check, check_option, folder, resolve
+from peft_cli.forms.heads import renew_head, words_head
+from peft_cli.forms.templates import NO_SLOT, templates_of
 from peft_cli.method import Method
 
 MASKED_SHARE = 0.15  # of a sentence's tokens, that the fluency loss hides
@@ -52,7 +53,7 @@ class Entailment(Method):
         lr: PositiveFloat,
     ):
         super().__init__(backbone, lr)
-        self.templates, self.fluency = backbone.encoder.templates, fluency
+        self.templates, self.fluency = templates_of(backbone), fluency
         self.take_head(head)
         n = tokens if trains in ("both", "template") else 0
         self.templates.build_templates(n - n // 2 if sides == "two" else n, n // 2 if sides == "two" else 0)
@@ -62,7 +63,7 @@ class Entailment(Method):
         self.template = nn.Parameter(template) if trains in ("both", "template") and len(template) else None
         self.labels = nn.Parameter(labels) if trains in ("both", "labels") else None
         if fluency:
-            backbone.words_head()
+            words_head(backbone)
         if options and not on_top:
             raise ValueError(f"method.options={options} are of the method on top, and method.on_top is null")
         self.on_top = self.build_second(on_top, options or {}) if on_top else None
@@ -74,7 +75,7 @@ class Entailment(Method):
     def take_head(self, head: str) -> None:
         """Makes the model's own NLI head answer, frozen or trained, or a fresh head."""
         if head == "fresh":
-            self.backbone.renew_head()
+            renew_head(self.backbone)
             self.adopted.clear()
             self.adopt(self.backbone.head())
         elif self.backbone.head():
@@ -127,7 +128,7 @@ class Entailment(Method):
             return 0.0
         masked = self.inputs(batch.with_(input_ids=ids.masked_fill(hidden, tokenizer.mask_token_id)))
         states = self.backbone.model.base_model(**masked.model_inputs()).last_hidden_state[hidden]
-        loss = F.cross_entropy(self.backbone.words_head()(states).float(), ids[hidden])
+        loss = F.cross_entropy(words_head(self.backbone)(states).float(), ids[hidden])
         return self.fluency * loss * len(ids)
 
     def of_own_class(self, batch: Batch) -> Batch:

@@ -15,8 +15,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.heads import new_head
 from peft_cli.backbone.hooks import UNCHANGED, AttentionHooks, Rows, attend, attention_hooks, read_kv, weighted_values
+from peft_cli.backbone.new_head import new_head
 from peft_cli.backbone.prompt_cache import PromptCache
 from peft_cli.backbone.tokenization import Encoder
 

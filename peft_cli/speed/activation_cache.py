@@ -43,7 +43,7 @@ def cache_activations(
 
     `inputs` is a method's: the batch that the backbone reads in place of a batch. Where that differs, nothing is cached.
     """
-    if backbone.encoder.templates:  # an example is not one row
+    if backbone.encoder.form:  # an example is not one row
         return None
     batch = backbone.collate(rows[:1])
     if inputs(batch) is not batch:

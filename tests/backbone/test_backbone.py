@@ -21,7 +21,7 @@ def test_logits_at_targets_give_transformers_own_loss(family):
     backbone = make_backbone(family)
     batch = backbone.batch(backbone.encode(EXAMPLES))
     logits, targets = backbone.forward(batch)
-    assert torch.allclose(F.cross_entropy(logits, targets), backbone.model(**batch).loss, atol=1e-6)
+    assert torch.allclose(F.cross_entropy(logits, targets), backbone.model(**batch.tensors()).loss, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", GENERATES)
@@ -31,7 +31,7 @@ def test_logits_at_targets_have_the_whole_ways_gradients(family):
         backbone = make_backbone(family)
         backbone.model.requires_grad_(True)
         batch = backbone.batch(backbone.encode(EXAMPLES))
-        loss = backbone.model(**batch).loss if whole else F.cross_entropy(*backbone.forward(batch))
+        loss = backbone.model(**batch.tensors()).loss if whole else F.cross_entropy(*backbone.forward(batch))
         loss.backward()
         gradients.append([p.grad for _, p in backbone.named_parameters()])
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
@@ -68,11 +68,11 @@ def test_prepended_embeddings_of_tokens_are_those_tokens_in_front(family, backbo
 def in_front_of_every_row(batch, vectors):
     """The plain way to prepend, in a decoder."""
     length, rows = len(vectors), vectors.expand(len(batch.labels), -1, -1)
-    return {
-        "inputs_embeds": torch.cat([rows, batch.inputs_embeds], 1),
-        "attention_mask": F.pad(batch.attention_mask, (length, 0), value=1),
-        "labels": F.pad(batch.labels, (length, 0), value=-100),
-    }
+    return batch.with_(
+        inputs_embeds=torch.cat([rows, batch.inputs_embeds], 1),
+        attention_mask=F.pad(batch.attention_mask, (length, 0), value=1),
+        labels=F.pad(batch.labels, (length, 0), value=-100),
+    )
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -105,7 +105,7 @@ def test_under_dropout_every_row_has_a_prompt_of_its_own():
     backbone.has_dropout = True
     backbone.model.train()
     soft = backbone.prepend(batch, torch.ones(3, backbone.d_model))
-    assert soft.keys() == batch.keys() and soft["inputs_embeds"].shape[1] == 3 + batch.inputs_embeds.shape[1]
+    assert soft.prompt is None and soft.inputs_embeds.shape[1] == 3 + batch.inputs_embeds.shape[1]
 
 
 def test_linear_change_sees_input_and_output_of_its_part_alone(family, backbone):

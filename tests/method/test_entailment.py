@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from peft_cli.backbone.templates import AT_MASK
+from peft_cli.forms.templates import AT_MASK
 from peft_cli.backbone.tokenization import Encoder
 from peft_cli.data import Example, Hypothesis
 from peft_cli.method.dart import DART
@@ -240,7 +240,7 @@ def test_behind_a_prompt_the_mask_is_found():
     at_mask = torch.stack(
         [row[3 + places.int().argmax()] for row, places in zip(full, batch.slots == AT_MASK, strict=True)]
     )
-    ids = [label[0] for label in backbone.encoder.templates.labels]
+    ids = [label[0] for label in backbone.encoder.form.labels]
     assert torch.allclose(backbone.forward(moved)[0], at_mask[:, ids], atol=1e-5)
 
 

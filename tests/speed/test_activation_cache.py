@@ -8,7 +8,7 @@ from tests.run_folder.test_checkpoint import Killed, writer
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from peft_cli.backbone.loss import summed_loss
+from peft_cli.speed.loss import summed_loss
 from peft_cli.speed import speed_up
 from peft_cli.speed.activation_cache import first_trainable_blocks
 from peft_cli.method import Method

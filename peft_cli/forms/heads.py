@@ -1,27 +1,16 @@
-"""Heads of an encoder: a new one for classes, that of an NLI model, and that which predicts words."""
+"""Heads of an encoder that answer in words: that of an NLI model, and that which predicts words."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-
-def new_head(model: PreTrainedModel, name: str, n_outputs: int) -> nn.Module:
-    """A head like the module `name` of `model`, with `n_outputs` outputs and random weights."""
-    config = copy.copy(model.config)
-    config.num_labels = n_outputs
-    head: nn.Module = type(model.get_submodule(name))(config)
-    return head.apply(model._init_weights).to(model.device, model.dtype).requires_grad_(False)
-
-
-def entailment_index(config: PretrainedConfig) -> int | None:
-    """The index of the class "entailment" of a model's head, which differs between models; None: it is no NLI head."""
-    indices = [int(i) for i, name in (config.id2label or {}).items() if name.lower().startswith("entail")]
-    return indices[0] if len(indices) == 1 else None
+from peft_cli.backbone import Backbone
+from peft_cli.backbone.new_head import entailment_index, new_head
 
 
 def entailment_log_odds(logits: Tensor, config: PretrainedConfig) -> Tensor:
@@ -64,3 +53,26 @@ def word_features(head: nn.Module, output: nn.Module, hidden: Tensor) -> Tensor:
     finally:
         handle.remove()
     return entered[0]
+
+
+def renew_head(backbone: Backbone) -> None:
+    """Replaces the model's head by a new one of a single output, the log-odds of entailment."""
+    name = backbone.classifier()[0][0].split(".")[0]
+    head, backbone.config.num_labels = new_head(backbone.model, name, 1), 1
+    setattr(backbone.model, name, head)
+    backbone.has_new_head = True
+
+
+def words_head(backbone: Backbone) -> nn.Module:
+    """The head that predicts a word; where the model has another, the checkpoint's joins it.
+
+    Raises ValueError for a checkpoint without one.
+    """
+    name, model = str(backbone.family.words_head), backbone.model
+    if not hasattr(model, name):
+        if backbone.read_words_head is None:
+            raise ValueError(f"{backbone.config.model_type} has no head that predicts words here")
+        head: Any = backbone.read_words_head().to(model.device, model.dtype).requires_grad_(False)
+        head.decoder.weight = model.get_input_embeddings().weight
+        model.add_module(name, head)
+    return model.get_submodule(name)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from peft_cli.backbone.loss import summed_loss
+from peft_cli.speed.loss import summed_loss
 from peft_cli.cost import counted
 
 V = 50

@@ -1,6 +1,7 @@
 """Templates as ids, and what an encoder says of them."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ from safetensors.torch import save_file
 from transformers import AutoConfig
 
 from peft_cli.backbone import load_backbone
-from peft_cli.backbone.heads import entailment_index, entailment_log_odds
-from peft_cli.backbone.templates import AT_MASK, NO_SLOT
+from peft_cli.backbone.new_head import entailment_index
 from peft_cli.data import Example, Hypothesis
+from peft_cli.forms import build_form
+from peft_cli.forms.heads import entailment_log_odds
+from peft_cli.forms.templates import AT_MASK, NO_SLOT
 from tests.conftest import CLASSES, EXAMPLES, make_backbone
 
 THREE = Hypothesis("The food is {label} .", ("good", "bad", "of place"))
@@ -44,7 +47,7 @@ def test_each_class_has_an_input_of_two_segments():
 
 def test_two_classes_have_one_input_and_a_mask_is_in_the_sources_segment():
     backbone = make_backbone("roberta", form="entailment")
-    assert len(backbone.batch(backbone.encode(CLASSES))["input_ids"]) == len(CLASSES)
+    assert len(backbone.batch(backbone.encode(CLASSES)).input_ids) == len(CLASSES)
     backbone = asked_of_three("mask")
     batch = backbone.batch(backbone.encode(ASKED[1:2]))
     assert text(backbone, batch.input_ids[0]) == "<s> name : Alimentum The food is <mask> <unk> </s>"
@@ -53,19 +56,19 @@ def test_two_classes_have_one_input_and_a_mask_is_in_the_sources_segment():
 
 def test_slots_number_the_template_and_then_the_labels():
     backbone = asked_of_three()
-    backbone.encoder.templates.build_templates(2, 1)
-    slots = backbone.batch(backbone.encode(ASKED[1:2]))["slots"]
+    backbone.encoder.form.build_templates(2, 1)
+    slots = backbone.batch(backbone.encode(ASKED[1:2])).slots
     own = [row[row != NO_SLOT].tolist() for row in slots]
     before, label = [0, 1, 2, 3, 4], [[7], [8], [9, 10]]  # two trained and three words; one trained and the full stop
     assert own == [[*before, *one, 5, 6] for one in label]
-    assert backbone.encoder.templates.template[:2] == [None, None]
+    assert backbone.encoder.form.template[:2] == [None, None]
 
 
 def test_one_pass_over_all_hypotheses_equals_one_for_each():
     backbone = asked_of_three()
     together, rows, apart = logits(backbone, ASKED), backbone.encode(ASKED), []
-    for one in list(backbone.encoder.templates.inputs):
-        backbone.encoder.templates.inputs = [one]
+    for one in list(backbone.encoder.form.inputs):
+        backbone.encoder.form.inputs = [one]
         apart.append(backbone.forward(backbone.batch(rows))[0][:, 1])
     assert together.shape == (3, 3) and torch.allclose(together, torch.stack(apart, dim=1), atol=1e-5)
 
@@ -109,7 +112,7 @@ def test_a_words_score_is_the_masked_language_models_logit():
 def test_a_long_source_is_cut_before_its_hypothesis():
     backbone = asked_of_three()
     row = backbone.encode([Example("0", "name : " * 50, ("a",))])[0]
-    ids = backbone.batch([row])["input_ids"]
+    ids = backbone.batch([row]).input_ids
     assert (
         row.is_cut
         and ids.shape[1] == 24
@@ -140,7 +143,7 @@ def test_a_form_without_a_hypothesis_and_one_for_a_writer_are_refused(tmp_path):
     ):
         folder = saved(make_backbone(family), tmp_path / family)
         with pytest.raises(ValueError, match=sentence):
-            load_backbone(folder, ("good", "bad"), **LOAD, form="entailment")
+            load_backbone(folder, ("good", "bad"), **LOAD, build_form=partial(build_form, None), form="entailment")
 
 
 def saved(backbone, folder) -> str:
@@ -165,11 +168,11 @@ def test_a_run_of_all_weights_is_a_backbone_with_its_head_and_its_words(tmp_path
     tensors = {f"adopted.{key.replace('.', '/')}": p.detach().clone() for key, p in tuned.named_parameters()}
     folder = run_of("ft", tmp_path / "run", name, ["contradiction", "neutral", "entailment"], tensors)
     said = Hypothesis("The place is {label} .", ("great", "cheap"))
-    loaded = load_backbone(folder, ("good", "bad"), **LOAD, hypothesis=said, form="entailment")
+    loaded = load_backbone(folder, ("good", "bad"), **LOAD, build_form=partial(build_form, said), form="entailment")
     assert torch.equal(logits(loaded, CLASSES), logits(tuned, CLASSES)) and loaded.head() == []
     head, own = loaded.read_words_head(), first.model.lm_head
     assert torch.equal(head.dense.weight, own.dense.weight)
-    masked = load_backbone(folder, ("good", "bad"), **LOAD, hypothesis=said, form="mask")
+    masked = load_backbone(folder, ("good", "bad"), **LOAD, build_form=partial(build_form, said), form="mask")
     assert torch.equal(masked.model.lm_head.decoder.weight, tuned.model.get_input_embeddings().weight)
 
 

@@ -1,4 +1,4 @@
-"""The loss of a step, and the logits that it needs."""
+"""The cross-entropy of a step, with one tensor of the size of the logits where torch makes three."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from transformers import PreTrainedModel
 
 
 def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -38,20 +37,3 @@ class CrossEntropy(torch.autograd.Function):
         predicted = logs.exp_()
         predicted.scatter_add_(-1, index, predicted.new_full(index.shape, -1.0))
         return predicted.mul_(gradient).to(ctx.dtype), None
-
-
-def logits_at(model: PreTrainedModel, inputs: dict[str, Tensor], index: Tensor) -> Tensor:
-    """The logits [N, V] of `model` at `index` [N], which count the positions of all rows: b T + t.
-
-    The vocabulary product runs on those N rows only: a hook picks them out of what enters the output embedding.
-    """
-
-    def pick(module: torch.nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
-        return (args[0].flatten(0, 1)[index],)
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
-    try:
-        logits = model(**inputs, use_cache=False).logits
-    finally:
-        handle.remove()
-    return logits.view(-1, logits.shape[-1])
