@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.test_report import make_result, tabulated
+from tests.cli.test_report import make_result, tabulated
 
 from peft_cli.cli.score import main
 from peft_cli.metrics import score

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from random import Random
 
-from tests.test_report import make_result, untouched
+from tests.cli.test_report import make_result, untouched
 
 # method -> (weights stored, BLEU at 50 shots, points that ten times the shots add, ms a step)
 METHODS = {

@@ -2,7 +2,7 @@
 
 import pytest
 from scipy.stats import t
-from tests.test_report import make_result
+from tests.cli.test_report import make_result
 
 from peft_cli.report.compare import best, chosen, comparison_grid, paired, win_shares
 from peft_cli.report.runs import as_run

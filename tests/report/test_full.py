@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.test_report import tabulated
+from tests.cli.test_report import tabulated
 
 from peft_cli.report import full, main
 from peft_cli.report.formats import formats, module

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.test_report import make_result
+from tests.cli.test_report import make_result
 
 from peft_cli.report.papers import PaperTable, lines, load, matching, read, reproduced
 from peft_cli.report.runs import as_run

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.test_report import make_result, tabulated, untouched, write
+from tests.cli.test_report import make_result, tabulated, untouched, write
 
 from peft_cli.report import main
 from tests.report.results import result, study, write_study
