@@ -9,22 +9,23 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone
-from peft_cli.method.adapter import Adapter, Bottleneck
+from peft_cli.method import Method
+from peft_cli.method.adapter import Activation, Bottleneck, add_adapters, bottleneck_size
 
-RULE_STD = 0.01  # of the shared A_i at step 0
+RULE_STD = 1e-4  # of the shared A_i at step 0: phm_init_range in the authors' compacter.json
 
 
-class Compacter(Adapter):
+class Compacter(Method):
     """Adapters with maps W = sum_i A_i (x) (s_i t_i^T), i = 1..n: Kronecker products of shared and rank-one matrices.
 
     A_i [n, n] are shared by all maps of all adapters; s_i [in / n, 1] and t_i [1, out / n] belong to one map, as do its
-    biases. Compacter has adapters after attention and feed-forward (`placement=houlsby`), Compacter++ after the
-    feed-forward alone (`pfeiffer`). d_model and the bottleneck have to be multiples of n. At step 0 the A_i are
-    N(0, 0.01), s_i and t_i Glorot-uniform, and the biases zero. Karimi Mahabadi et al., 2021,
-    https://arxiv.org/abs/2106.04647.
+    biases. Compacter has adapters after self-attention and feed-forward (`placement=houlsby`, and after cross-attention
+    with `cross_attention`), Compacter++ after the feed-forward alone (`pfeiffer`); they read what it returns. d_model
+    and the bottleneck have to be multiples of n. At step 0 the A_i are normal with a standard deviation of 1e-4, s_i
+    and t_i Glorot-uniform and the biases zero, so that the backbone is unchanged but for rounding. Karimi Mahabadi et
+    al., 2021, https://arxiv.org/abs/2106.04647; all of this as in the authors' code.
 
-    Departures: the s_i of every second map are zero at step 0, so that training starts from the backbone itself, where
-    the authors' code starts near it; the normalisations stay frozen, where that code trains them.
+    Departure: the normalisations stay frozen, where that code trains them.
     """
 
     def __init__(
@@ -34,25 +35,26 @@ class Compacter(Adapter):
         placement: Literal["houlsby", "pfeiffer"],
         size: PositiveInt | None,
         reduction: PositiveFloat | None,
-        activation: Literal["relu", "gelu", "swish", "tanh"],
+        activation: Activation,
+        cross_attention: bool,
         lr: PositiveFloat,
     ):
-        width = size or max(1, round(backbone.d_model / (reduction or 1)))
+        width = bottleneck_size(backbone.d_model, size, reduction)
         if backbone.d_model % n or width % n:
             raise ValueError(
                 f"method.n={n} does not divide both d_model={backbone.d_model} and the bottleneck's {width}; "
                 "choose method.n and method.size that do"
             )
-        self.n, self.rule = n, None
-        super().__init__(backbone, placement, size, reduction, activation, scale=1.0, lr=lr)
-
-    def bottleneck(self) -> nn.Module:
-        """One adapter of two hypercomplex maps."""
-        if self.rule is None:
-            rule = RULE_STD * torch.randn(self.n, self.n, self.n)
-            self.rule = nn.Parameter(rule.to(self.backbone.model.device))
-        d_model = self.backbone.d_model
-        return Bottleneck(PHM(self.rule, d_model, self.size), PHM(self.rule, self.size, d_model))
+        super().__init__(backbone, lr)
+        self.rule = rule = nn.Parameter((RULE_STD * torch.randn(n, n, n)).to(backbone.model.device))
+        adapters = add_adapters(
+            backbone,
+            lambda: Bottleneck(PHM(rule, backbone.d_model, width), PHM(rule, width, backbone.d_model), activation),
+            placement,
+            "output",
+            cross_attention,
+        )
+        self.adapters = adapters.to(backbone.model.device)
 
 
 def glorot(n: int, rows: int, columns: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -10,21 +10,22 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone
-from peft_cli.method.adapter import ACTIVATIONS, Bottleneck
+from peft_cli.method.adapter import Activation, Bottleneck, add_adapters, bottleneck_size, linear_maps
 from peft_cli.method.prefix import Prefix
 
 GATE_STD = 0.02  # of a gate's weights at step 0
 
 
 class UniPELT(Prefix):
-    """W x + g B A x, y + g W_up f(W_down y), and [g P_k; K], [g P_v; V]: LoRA, adapter and prefix, each times a gate.
+    """W x + g B A x, y + g W_up f(W_down z), and [g P_k; K], [g P_v; V]: LoRA, adapter and prefix, each times a gate.
 
-    LoRA is on query and value and has no scale but its gate; the adapter follows each feed-forward; the prefix is in
-    every attention, with the MLP of prefix-tuning in training. A gate is g = sigmoid(w h + c), with a w [d_model] and c
-    of its own in each place; h is what enters the map W, what the feed-forward returns (y), and what enters the query
-    map of the attention. At step 0, w is N(0, 0.02) and c zero, so that g is near 1/2; B, W_up and both biases of the
-    adapter are zero, and the prefix is P' = N(0, 1): the backbone with half a random prefix. Mao et al., 2022,
-    https://aclanthology.org/2022.acl-long.433; sizes, activation and gates are those of the authors' code.
+    LoRA is on query and value and has no scale but its gate; the adapter is Pfeiffer's, whose z is norm(x + y), or
+    x + y where a block normalises first (`input=normed`), or y (`input=output`); the prefix is in every attention, with
+    the MLP of prefix-tuning in training. A gate is g = sigmoid(w h + c), with a w [d_model] and c of its own in each
+    place; h is what enters the map W, what the adapter reads (z), and what enters the query map of the attention. At
+    step 0, w is N(0, 0.02) and c zero, so that g is near 1/2; B, W_up and both biases of the adapter are zero, and the
+    prefix is P' = N(0, 1): the backbone with half a random prefix. Mao et al., 2022,
+    https://aclanthology.org/2022.acl-long.433; inputs, sizes, activation and gates are those of the authors' code.
 
     Departures: every gate is a number for each token, where the authors' code takes the mean over all tokens, padding
     included. In a decoder that mean would see the target that is still to be written, and change with the batch. For
@@ -38,21 +39,21 @@ class UniPELT(Prefix):
         length: PositiveInt,
         prefix_bottleneck: PositiveInt | None,
         rank: PositiveInt,
+        input: Literal["normed", "output"],
         reduction: PositiveFloat,
-        activation: Literal["relu", "gelu", "swish", "tanh"],
+        activation: Activation,
         shift_positions: bool,
         lr: PositiveFloat,
     ):
         super().__init__(backbone, length, prefix_bottleneck, "random", None, "front", shift_positions, lr)
-        size = max(1, round(backbone.d_model / reduction))
-        self.activation = ACTIVATIONS[activation]
-        self.loras, self.adapters, self.gates = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        d_model, size = backbone.d_model, bottleneck_size(backbone.d_model, None, reduction)
+        self.loras, self.gates = nn.ModuleList(), nn.ModuleList()
         for linear in backbone.linears("query", "value"):
             self.loras.append(lora := GatedLoRA(linear.in_features, rank, linear.out_features))
-            linear.change(lambda x, y, lora=lora: y + lora(x.float()).to(y.dtype))
-        for linear in backbone.linears("ffn_output"):
-            self.adapters.append(adapter := GatedAdapter(backbone.d_model, size))
-            linear.change(lambda x, y, adapter=adapter: y + adapter(y.float(), self.activation).to(y.dtype))
+            linear.change(partial(add_update, lora))
+        self.adapters = add_adapters(
+            backbone, lambda: GatedAdapter(d_model, size, activation), "pfeiffer", input, cross_attention=False
+        )
         self.gate_prefixes()
         self.to(backbone.model.device)
 
@@ -104,13 +105,18 @@ class GatedLoRA(nn.Module):
         return self.gate(x) * (x @ self.A.T @ self.B.T)
 
 
-class GatedAdapter(Bottleneck):
-    """g W_up f(W_down y)."""
+def add_update(lora: GatedLoRA, x: Tensor, y: Tensor) -> Tensor:
+    """y + g B A x, [..., out]."""
+    return y + lora(x.float()).to(y.dtype)
 
-    def __init__(self, d_model: int, size: int):
-        super().__init__(nn.Linear(d_model, size), nn.Linear(size, d_model))
+
+class GatedAdapter(Bottleneck):
+    """g W_up f(W_down z)."""
+
+    def __init__(self, d_model: int, size: int, activation: Activation):
+        super().__init__(*linear_maps(d_model, size), activation)
         self.gate = Gate(d_model)
 
-    def forward(self, y: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
-        """[..., d_model] for y [..., d_model]."""
-        return self.gate(y) * super().forward(y, activation)
+    def forward(self, z: Tensor) -> Tensor:
+        """[..., d_model] for z [..., d_model]."""
+        return (self.gate(z.float()) * super().forward(z.float())).to(z.dtype)

@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torch.nn.functional as F
 
 from peft_cli.method.adapter import Adapter
 from peft_cli.method.compacter import PHM, Compacter
@@ -11,8 +10,8 @@ PLACEMENTS = ("houlsby", "pfeiffer", "parallel")
 
 def make(backbone, **options):
     torch.manual_seed(0)
-    defaults = {"placement": "houlsby", "size": 4, "reduction": None, "activation": "relu", "scale": 1.0, "lr": 1e-3}
-    return Adapter(backbone, **defaults | options)
+    defaults = {"placement": "houlsby", "input": None, "size": 4, "reduction": None, "activation": "relu", "scale": 1.0}
+    return Adapter(backbone, **{**defaults, "cross_attention": True, "lr": 1e-3} | options)
 
 
 def logits(backbone, method):
@@ -44,36 +43,13 @@ def test_an_adapter_has_two_maps_and_two_biases(placement, count):
 
 
 def test_a_reduction_divides_the_width():
-    assert make(make_backbone("gpt2"), size=None, reduction=4).size == D_MODEL // 4
+    method = make(make_backbone("gpt2"), size=None, reduction=4)
+    assert method.adapters[0].down.weight.shape == (D_MODEL // 4, D_MODEL)
 
 
 def test_size_or_reduction_has_to_be_given():
     with pytest.raises(ValueError, match="give one of them, and null for the other"):
         make(make_backbone("gpt2"), size=4, reduction=2)
-
-
-def test_a_parallel_adapter_reads_what_enters_the_feed_forward():
-    backbone = make_backbone("t5")
-    method = stirred(make(backbone, placement="parallel"))
-    seen = []
-    method.adapters[0].register_forward_hook(lambda module, args, out: seen.append(args[0]))
-    entered = []
-    backbone.linears("ffn_input")[0].module.register_forward_pre_hook(lambda module, args: entered.append(args[0]))
-    logits(backbone, method)
-    assert torch.equal(seen[0], entered[0])
-
-
-def test_a_parallel_adapter_keeps_its_gradients_with_checkpointing(backbone):
-    method = stirred(make(backbone, placement="parallel"))
-    batch, gradients = backbone.batch(backbone.encode(examples_for(backbone))), []
-    for checkpointing in (False, True):
-        if checkpointing:
-            backbone.model.train()
-            backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
-        method.zero_grad()
-        F.cross_entropy(*backbone.forward(method.inputs(batch))).backward()
-        gradients.append([p.grad.clone() for p in method.adapters.parameters()])
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*gradients, strict=True))
 
 
 def test_a_hypercomplex_map_is_a_sum_of_kronecker_products():
@@ -87,8 +63,8 @@ def test_a_hypercomplex_map_is_a_sum_of_kronecker_products():
 
 
 def make_compacter(backbone, **options):
-    defaults = {"n": 4, "placement": "houlsby", "size": 8, "reduction": None, "activation": "gelu", "lr": 1e-3}
-    return Compacter(backbone, **defaults | options)
+    defaults = {"n": 4, "placement": "houlsby", "size": 8, "reduction": None, "activation": "gelu"}
+    return Compacter(backbone, **{**defaults, "cross_attention": False, "lr": 1e-3} | options)
 
 
 @pytest.mark.parametrize(("placement", "count"), [("houlsby", 2 * LAYERS), ("pfeiffer", LAYERS)])
@@ -115,4 +91,4 @@ def test_the_maps_start_as_in_the_authors_code():
         (2 * 6 / (D_MODEL / 4 + 1)) ** 0.5,
     )  # sqrt(2) times Glorot's, [d_model / n, 1]
     assert bound / 2 < down.left.abs().max() <= bound and not down.bias.any()
-    assert not method.adapters[0].up.left.any() and 0.005 < method.rule.std() < 0.02
+    assert 0.5e-4 < method.rule.std() < 2e-4  # phm_init_range of their compacter.json

@@ -10,7 +10,14 @@ OPEN = 50.0  # sigmoid of it is one
 
 def make(backbone, **options):
     torch.manual_seed(0)
-    defaults = {"length": 3, "prefix_bottleneck": None, "rank": 2, "reduction": 4, "activation": "relu"}
+    defaults = {
+        "length": 3,
+        "prefix_bottleneck": None,
+        "rank": 2,
+        "input": "normed",
+        "reduction": 4,
+        "activation": "relu",
+    }
     return UniPELT(backbone, **defaults | options, shift_positions=False, lr=1e-3)
 
 
