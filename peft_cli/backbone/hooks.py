@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -91,12 +91,11 @@ class Hook:
         self.module.register_forward_hook(lambda module, args, output: rows.apply(function, args[0], output))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linear(Hook):
-    """One linear map: the i-th of n equal slices of what `module` computes."""
+    """One linear map: some of the columns of what `module` computes, all by default."""
 
-    i: int = 0
-    n: int = 1
+    columns: slice | Tensor = field(default_factory=lambda: slice(None))  # of the module's output; indices where they are not adjacent
 
     @property
     def is_transposed(self) -> bool:
@@ -104,44 +103,31 @@ class Linear(Hook):
         return type(self.module).__name__ == "Conv1D"
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """The widths of the module's output and input."""
-        n_out, n_in = cast(Tensor, self.module.weight).shape
-        return (n_in, n_out) if self.is_transposed else (n_out, n_in)
-
-    @property
     def module_out(self) -> int:
         """The width of all that the module returns."""
-        return self.shape[0]
+        return cast(Tensor, self.module.weight).shape[1 if self.is_transposed else 0]
 
     @property
     def in_features(self) -> int:
         """The width of the map's input."""
-        return self.shape[1]
+        return cast(Tensor, self.module.weight).shape[0 if self.is_transposed else 1]
 
     @property
     def out_features(self) -> int:
         """The width of the map's output."""
-        return self.module_out // self.n
-
-    @property
-    def start(self) -> int:
-        """The first of the map's columns in the module's output."""
-        return self.i * self.out_features
-
-    @property
-    def stop(self) -> int:
-        """The end of the map's columns in the module's output."""
-        return self.start + self.out_features
+        own = self.columns
+        return len(range(self.module_out)[own]) if isinstance(own, slice) else len(own)
 
     def change(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Makes the map return `function(x, y)` where it returned y [..., out] for x [..., in]."""
+        own, is_whole = self.columns, self.out_features == self.module_out
 
-        def change_slice(x: Tensor, output: Tensor) -> Tensor:
-            before, y, after = output.tensor_split([self.start, self.stop], dim=-1)
-            return torch.cat([before, function(x, y), after], dim=-1)
+        def change_columns(x: Tensor, output: Tensor) -> Tensor:
+            if isinstance(own, slice):
+                return torch.cat([output[..., : own.start], function(x, output[..., own]), output[..., own.stop :]], -1)
+            return output.index_copy(-1, own.to(output.device), function(x, output[..., own]))
 
-        self.change_output(function if self.n == 1 else change_slice)
+        self.change_output(function if is_whole else change_columns)
 
     def change_with(self, entry: Hook, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Makes the map return `function(x, y)` in place of y, where x is what `entry` read before it in this pass."""
@@ -157,22 +143,22 @@ class Linear(Hook):
 
 @dataclass(frozen=True)
 class FeedForward:
-    """The feed-forward f of one block and its normalisation: x + f(norm(x)), or norm(x + f(x))."""
+    """The feed-forward f of one block and its normalisation: x + f(norm(x)), norm(x + f(x)) or x + norm(f(x))."""
 
     norm: Hook
     first: Linear  # what enters f enters it
     last: Linear  # what f returns
-    normalizes_first: bool
+    normalizes: str  # input | sum | output
 
     @property
     def entry(self) -> Hook:
         """The module that reads x."""
-        return self.norm if self.normalizes_first else self.first
+        return self.norm if self.normalizes == "input" else self.first
 
     def normalized_sum(self, x: Tensor, y: Tensor) -> Tensor:
-        """norm(x + y), or x + y where the normalisation comes first."""
+        """norm(x + y) where the sum is normalised, else x + y."""
         total = x + y
-        return total if self.normalizes_first else self.norm.module(total)
+        return self.norm.module(total) if self.normalizes == "sum" else total
 
 
 @dataclass(frozen=True)
@@ -225,6 +211,20 @@ class Block(Hook):
         vars(self.module).pop("forward", None)
 
 
+# Arguments of attention that need no more: the mask holds a window, and the rest is for other implementations.
+KNOWN_ARGUMENTS = frozenset(
+    (
+        "use_cache",
+        "position_ids",
+        "sliding_window",
+        "deterministic",
+        "encoder_hidden_states",
+        "is_causal",
+        "cache_position",
+    )
+)
+
+
 def attend(
     module: nn.Module,
     query: Tensor,
@@ -234,19 +234,67 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     position_bias: Tensor | None = None,
-    **_: object,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **more: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention over the keys and values that a method made of them.
+    """Attention over the keys and values that a method made of them.
 
     Takes query [B, heads, T, d_head], key and value [B, kv_heads, T_kv, d_head]; returns [B, T, heads, d_head].
     Transformers calls it for every attention module of every family, with a mask that is added to the scores
-    (https://huggingface.co/docs/transformers/attention_interface).
+    (https://huggingface.co/docs/transformers/attention_interface). `softcap` bounds the scores, `s_aux` [heads] are the
+    logits of sinks. Raises ValueError for an argument that it does not know.
     """
     known: dict[Rows, AttentionHooks] = vars(module).get("peft_hooks", {})
     own = next((hooks for rows, hooks in known.items() if rows.are_all), UNCHANGED)
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    biases = [b for b in (attention_mask, position_bias) if b is not None]
-    return weighted_values(query, read_kv(own, query, key, value), biases, scaling, dropout), None
+    score = Scoring(query.shape[-1] ** -0.5 if scaling is None else scaling, dropout, softcap, s_aux)
+    biases = bias_terms(own, key, attention_mask, position_bias, more)
+    return weighted_values(query, read_kv(own, query, key, value), biases, score), None
+
+
+class Scoring(NamedTuple):
+    """How attention turns products of queries and keys into weights."""
+
+    scaling: float
+    dropout: float
+    softcap: float | None = None
+    sinks: Tensor | None = None  # [heads], logits that take weight and have no value
+
+    def weigh(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        """The weighted values [B, heads, T, d_head]."""
+        if self.softcap is None and self.sinks is None:
+            return F.scaled_dot_product_attention(
+                query, key, value, attn_mask=bias, dropout_p=self.dropout, scale=self.scaling,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )  # fmt: skip
+        key, value = (states.repeat_interleave(query.shape[1] // states.shape[1], dim=1) for states in (key, value))
+        scores = self.scaling * query @ key.transpose(-1, -2)
+        scores = scores if self.softcap is None else self.softcap * torch.tanh(scores / self.softcap)
+        scores = scores if bias is None else scores + bias
+        if self.sinks is not None:
+            sinks = self.sinks.to(scores.dtype).view(1, -1, 1, 1).expand(len(scores), -1, scores.shape[2], 1)
+            scores = torch.cat([scores, sinks], -1)
+        weights = scores.float().softmax(-1).to(value.dtype)[..., : key.shape[2]]
+        return F.dropout(weights, self.dropout, self.dropout > 0) @ value
+
+
+def bias_terms(
+    own: AttentionHooks, key: Tensor, mask: Tensor | None, position_bias: Tensor | None, more: dict[str, Any]
+) -> list[Tensor]:
+    """What is added to the scores: the mask, the positions' bias, and the window of a prompt in front.
+
+    Raises ValueError for an argument in `more` that attention here does not know.
+    """
+    if unknown := [name for name, value in more.items() if name not in KNOWN_ARGUMENTS and value is not None]:
+        raise ValueError(f"the backbone's attention has an argument {unknown[0]!r}, which this package does not know")
+    biases = [b for b in (mask, position_bias) if b is not None]
+    window, positions = more.get("sliding_window"), more.get("position_ids")
+    if own.prompt is not None and window and positions is not None:
+        length, dtype = own.prompt[0].shape[2], key.dtype
+        is_far = positions[:, None, :, None] - torch.arange(length, device=key.device) >= window  # [B, 1, T, P]
+        far = torch.zeros(is_far.shape, dtype=dtype, device=key.device).masked_fill(is_far, torch.finfo(dtype).min)
+        biases.append(F.pad(far, (0, key.shape[2])))
+    return biases
 
 
 class Read(NamedTuple):
@@ -271,8 +319,8 @@ def read_kv(own: AttentionHooks, query: Tensor, key: Tensor, value: Tensor) -> R
     return Read(key, value, key.shape[2] - length, visible, None if own.gate is None else own.gate())
 
 
-def weighted_values(query: Tensor, read: Read, biases: list[Tensor], scaling: float, dropout: float) -> Tensor:
-    """Attention [b, T, heads, d_head]; `biases` are added to the scores of positions behind prompt and front."""
+def weighted_values(query: Tensor, read: Read, biases: list[Tensor], score: Scoring) -> Tensor:
+    """Attention [b, T, heads, d_head]; a bias that is shorter than the keys is for the last of them."""
     key, value, front, visible, gate = read
     biases = [F.pad(b, (key.shape[2] - b.shape[-1], 0)) for b in biases]
     if visible is not None:
@@ -281,10 +329,7 @@ def weighted_values(query: Tensor, read: Read, biases: list[Tensor], scaling: fl
         gate = gate[:, None, :, None].to(query.dtype)
         query = torch.cat([query, gate * query], -1)
         key, value = split_gated_kv(key, front), split_gated_kv(value, front)
-    out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=reduce(torch.add, biases) if biases else None,
-        dropout_p=dropout, scale=scaling, enable_gqa=query.shape[1] != key.shape[1],
-    )  # fmt: skip
+    out = score.weigh(query, key, value, reduce(torch.add, biases) if biases else None)
     if gate is not None:
         own, added = out.chunk(2, -1)
         out = own + gate * added

@@ -64,7 +64,9 @@ def load_backbone(
         config.id2label = dict(enumerate(run.labels))
         config.label2id = {label: i for i, label in enumerate(run.labels)}
     check_family(config, name, dtype, bool(labels) or is_number, asked)
-    options: dict[str, Any] = {"attn_implementation": IMPLEMENTATION, "dtype": DTYPES[dtype]}
+    options: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    if FAMILIES[config.model_type].attentions:
+        options["attn_implementation"] = IMPLEMENTATION
     if not FAMILIES[config.model_type].generates:
         config.num_labels = n_outputs(config, asked, 1 if is_number else len(labels))
         # A head that the checkpoint has for another number of classes is replaced; the report about it is no news.
@@ -142,7 +144,7 @@ def check_family(config: PretrainedConfig, name: str, dtype: str, has_classes: b
         )
     if family.generates and form != "classes":
         raise ValueError(f"{name} writes text, and the form {form} asks an encoder such as RoBERTa for a class")
-    if dtype == "fp16" and config.model_type == "t5":
+    if dtype == "fp16" and family.overflows_in_fp16:
         raise ValueError(f"backbone.dtype=fp16 overflows in {name}, as in every T5; take bf16 or fp32")
 
 

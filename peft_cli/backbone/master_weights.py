@@ -11,8 +11,8 @@ from torch import nn
 class MasterWeights:
     """Pairs of a 16-bit weight of the model and the fp32 weight that trains, of which it is the rounded value.
 
-    Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740: an update that is smaller than half of the last bit of a
-    16-bit weight is lost, and most updates of fine-tuning are.
+    Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740: an update below half of the last bit of a 16-bit
+    weight is lost, and most updates of fine-tuning are.
     """
 
     def __init__(self) -> None:

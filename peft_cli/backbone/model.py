@@ -67,7 +67,7 @@ class Backbone(Modules):
         self.has_new_head = self.form == "classes" or (
             self.form == "entailment" and entailment_index(self.config) is None
         )
-        if self.config._attn_implementation != IMPLEMENTATION:
+        if self.family.attentions and self.config._attn_implementation != IMPLEMENTATION:
             raise ValueError(f"{model.config.model_type} has attention modules that this package cannot change")
         self.pad = set_special_tokens(model, tokenizer)
 
@@ -81,7 +81,7 @@ class Backbone(Modules):
         self.activation_cache: HiddenStates | None = None
         self.source_room: tuple[float, str] = math.inf, ""  # tokens of a source that a method can read, and its key
         self.reserve(0)
-        self.prompt_readers = self.attentions()["decoder"] if self.family.is_decoder_only else []
+        self.prompt_readers = self.attentions().get("decoder", []) if self.family.is_decoder_only else []
         if self.family.is_decoder_only:
             self.model.register_forward_pre_hook(self.position_hook, with_kwargs=True)
 
@@ -157,7 +157,7 @@ class Backbone(Modules):
         return form.class_logits(logits, self.config) if form else logits
 
     def predict(self, batch: Batch, **options: Any) -> list[str]:
-        """The text that the model writes for each row, or the class or number of its head; `options` as `generate`'s."""
+        """The text that the model writes for each row, or the class or number of its head; `options` of `generate`."""
         if self.family.generates:
             return self.decode(self.generate(batch, **options))
         self.activate(batch.prompt)
@@ -194,7 +194,7 @@ class Backbone(Modules):
     # prompts
 
     def encode_prompt(self, vectors: Tensor) -> PromptCache:
-        """A decoder's keys and values for `vectors` [P, d_model]; without gradients, those of the last call are kept."""
+        """A decoder's keys and values for `vectors` [P, d_model]; without gradients, the last ones are kept."""
         trains, known = torch.is_grad_enabled(), self.known_prompt
         if not trains and known is not None and torch.equal(known[0], vectors):
             return known[1]
@@ -255,13 +255,14 @@ class Backbone(Modules):
         """An embedded `batch` with `vectors` [P, d_model] in front; what has to stay first (RoBERTa's <s>) does.
 
         In a decoder they attend to themselves alone, so they are the same for every row: they run through the blocks
-        once, and the rows read their keys and values (not under dropout, which differs from row to row).
+        once, and the rows read their keys and values (not under dropout, which differs from row to row, and where a
+        family computes attention by itself).
         """
         embeds, length, at = batch.embeds, len(vectors), self.family.prompt_at
         if not length:
             return batch
         vectors = vectors.to(embeds.dtype)
-        if self.family.is_decoder_only and not (self.model.training and self.has_dropout):
+        if self.prompt_readers and not (self.model.training and self.has_dropout):
             return batch.with_(prompt=self.encode_prompt(vectors))
         joined = torch.cat([embeds[:, :at], vectors.expand(len(embeds), -1, -1), embeds[:, at:]], dim=1)
         batch = batch.with_(inputs_embeds=joined, attention_mask=F.pad(batch.attention_mask, (length, 0), value=1))
@@ -317,7 +318,8 @@ class Backbone(Modules):
     def n_positions(self) -> int | None:
         """The most positions that a stack can read; None: no limit."""
         key = self.family.positions
-        return None if key is None else getattr(self.config, key) - self.family.positions_unused
+        unused = self.config.pad_token_id + 1 if self.family.positions_start_at_pad else 0
+        return None if key is None else getattr(self.config, key) - unused
 
     @property
     def task_type(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import TypeVar, cast
 
 import torch
@@ -75,8 +76,10 @@ class Modules:
         for part in parts:
             if part not in known:
                 raise ValueError(f"{self.config.model_type} has no part {part!r}; it has {', '.join(known)}")
-            pattern, i, n = known[part]
-            found += [Linear(module, self.rows, i, n) for _, module in self.modules(pattern)]
+            pattern, i, n, layout = known[part]
+            for _, module in self.modules(pattern):
+                whole = Linear(module, self.rows)
+                found.append(replace(whole, columns=slice_columns(whole.module_out, i, n, layout, self.config)))
         return found
 
     def feed_forwards(self) -> list[FeedForward]:
@@ -84,7 +87,7 @@ class Modules:
         first, last = self.linears("ffn_input"), self.linears("ffn_output")
         first = first[:: len(first) // len(last)]  # a gated one has two maps that read the same
         norms = [Hook(module, self.rows) for _, module in self.modules(self.family.ffn_norm)]
-        return [FeedForward(*parts, self.family.normalizes_first) for parts in zip(norms, first, last, strict=True)]
+        return [FeedForward(*parts, self.family.normalizes) for parts in zip(norms, first, last, strict=True)]
 
     def attentions(self) -> dict[str, list[Attention]]:
         """The attention modules by kind (encoder, decoder, across), first block to last."""
@@ -112,3 +115,16 @@ class Modules:
 def embedding_weight(model: PreTrainedModel) -> Tensor:
     """The input embedding [V, d_model]."""
     return cast(Tensor, model.get_input_embeddings().weight)
+
+
+def slice_columns(width: int, i: int, n: int, layout: str, config: PretrainedConfig) -> slice | Tensor:
+    """The columns of slice i of n in what a fused map of `width` columns returns; families.yaml has the layouts."""
+    heads = config.num_attention_heads
+    if layout == "per_head":
+        return torch.arange(width).view(heads, n, -1)[:, i].flatten()
+    if layout == "grouped":
+        kv_heads = config.num_key_value_heads
+        ends = [0, heads, heads + kv_heads, heads + 2 * kv_heads]
+        d_head = width // ends[-1]
+        return slice(ends[i] * d_head, ends[i + 1] * d_head)
+    return slice(i * width // n, (i + 1) * width // n)

@@ -10,7 +10,7 @@ from peft_cli.backbone.modules import embedding_weight
 def set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Sets the model's end, start and padding tokens from tokenizer, configuration and generation configuration.
 
-    Writing stops at an end token of any of them; targets end with the tokenizer's. The rest of a checkpoint's generation
+    Writing stops at an end token of any of them; targets end with the tokenizer's. The rest of the generation
     configuration is dropped, as it would fill in what a run leaves open. Returns the id that pads: it is masked, so any
     token that the embedding has will do. Raises ValueError for an encoder-decoder without a start token.
     """

@@ -61,8 +61,8 @@ class Encoder:
         self.form = form
         self.cache: dict[tuple[Example, int], Encoded] = {}  # by the example and the limit that its source was cut to
         tokenizer.truncation_side = "right"  # a checkpoint may cut the beginning
-        has_bos = family.starts_with_bos and tokenizer.bos_token_id is not None
-        self.start: list[int] = [tokenizer.bos_token_id] if has_bos else []
+        first = tokenizer("")["input_ids"][:1] if family.is_decoder_only and tokenizer.bos_token_id is not None else []
+        self.start: list[int] = first if first == [tokenizer.bos_token_id] else []  # as pretraining began its texts
         given = family.separator if separator is None else separator
         self.end = self.ids(given or "") if family.is_decoder_only else []
 

@@ -44,7 +44,7 @@ class IA3(Method):
         for i, linear in enumerate(self.linears):
             name, scale = self.backbone.name_of(linear.module), self.scales[i].detach().cpu()
             if i < self.n_outputs:
-                outputs.setdefault(name, torch.ones(linear.module_out, 1))[linear.start : linear.stop, 0] = scale
+                outputs.setdefault(name, torch.ones(linear.module_out, 1))[linear.columns, 0] = scale
             else:
                 inputs[name] = scale.unsqueeze(0)
         settings = {

@@ -64,7 +64,7 @@ class LoRA(Method):
             for block, i in enumerate(members):
                 columns = slice(block * len(self.A[i]), (block + 1) * len(self.A[i]))
                 down[columns] = self.A[i].detach().cpu()
-                up[self.linears[i].start : self.linears[i].stop, columns] = self.B[i].detach().cpu()
+                up[self.linears[i].columns, columns] = self.B[i].detach().cpu()
             tensors |= {f"base_model.model.{name}.lora_A.weight": down, f"base_model.model.{name}.lora_B.weight": up}
         settings = {
             "peft_type": "LORA", "task_type": self.backbone.task_type, "r": rank, "lora_alpha": self.scale * rank,

@@ -29,7 +29,7 @@ def check_methods(backbone: Backbone, methods: Mapping[str, Method]) -> None:
         name = f"the method of {task} ({type(method).__name__})"
         if len(methods) > 1 and not method.shares_batches:
             raise ValueError(
-                f"{name} changes weights of the backbone itself, which every row of a batch reads; predict with it apart"
+                f"{name} changes weights of the backbone itself, which every row of a batch reads; use it alone"
             )
         if method.backbone.model is not backbone.model:
             raise ValueError(f"{name} is on another model; construct it on `share_weights` of this backbone")

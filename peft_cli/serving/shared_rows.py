@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,17 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.hooks import UNCHANGED, AttentionHooks, Rows, attend, attention_hooks, read_kv, weighted_values
+from peft_cli.backbone.hooks import (
+    UNCHANGED,
+    AttentionHooks,
+    Rows,
+    Scoring,
+    attend,
+    attention_hooks,
+    bias_terms,
+    read_kv,
+    weighted_values,
+)
 from peft_cli.backbone.new_head import new_head
 from peft_cli.backbone.prompt_cache import PromptCache
 from peft_cli.backbone.tokenization import Encoder
@@ -49,7 +60,8 @@ def share_weights(backbone: Backbone, encoder: Encoder | None = None) -> Backbon
             return head.train(module.training)(args[0]) if rows.are_all else output  # else `head_logits` does
 
         shared.register_forward_hook(use_own)
-    backbone.model.set_attn_implementation(IMPLEMENTATION)
+    if backbone.family.attentions:
+        backbone.model.set_attn_implementation(IMPLEMENTATION)
     return other
 
 
@@ -82,19 +94,24 @@ def head_logits(parts: Sequence[tuple[Backbone, int]], inputs: dict[str, Tensor]
 
 def attend_segments(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float | None = None, dropout: float = 0.0, position_bias: Tensor | None = None, **more: object,
+    scaling: float | None = None, dropout: float = 0.0, position_bias: Tensor | None = None,
+    softcap: float | None = None, s_aux: Tensor | None = None, **more: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """`peft_cli.backbone.hooks.attend` where each segment of rows is read under the hooks of its own backbone."""
     segments = row_segments(attention_hooks(module), len(query))
     if len(segments) == 1:
-        return attend(module, query, key, value, attention_mask, scaling, dropout, position_bias, **more)
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    biases = [b for b in (attention_mask, position_bias) if b is not None]
+        return attend(
+            module, query, key, value, attention_mask, scaling, dropout, position_bias, softcap, s_aux, **more
+        )
+    score = Scoring(query.shape[-1] ** -0.5 if scaling is None else scaling, dropout, softcap, s_aux)
     outputs = []
     for own, rows in segments:
         read = read_kv(own, *(states[rows] for states in (query, key, value)))
-        own_biases = [b if len(b) == 1 else b[rows] for b in biases]
-        outputs.append(weighted_values(query[rows], read, own_biases, scaling, dropout))
+        mask, bias = (b if b is None or len(b) == 1 else b[rows] for b in (attention_mask, position_bias))
+        positions = more.get("position_ids")
+        own_more = more if positions is None or len(positions) == 1 else more | {"position_ids": positions[rows]}
+        biases = bias_terms(own, key[rows], mask, bias, own_more)
+        outputs.append(weighted_values(query[rows], read, biases, score))
     return torch.cat(outputs), None
 
 
