@@ -287,6 +287,8 @@ class Backbone(Modules):
         self.activate(None)
         tensor = torch.tensor([ids], device=self.model.device)
         inputs: dict[str, Any] = {"decoder_input_ids": tensor} if self.config.is_encoder_decoder else {}
+        if self.family.is_decoder_only:  # without one, positions are read back from the device
+            inputs["attention_mask"] = torch.ones_like(tensor)
         inputs |= {"use_cache": False} if self.family.generates else {}
         self.model(input_ids=tensor, **inputs)
         for (_, place), hooks in zip(places, before, strict=True):

@@ -119,11 +119,10 @@ def embedding_weight(model: PreTrainedModel) -> Tensor:
 
 def slice_columns(width: int, i: int, n: int, layout: str, config: PretrainedConfig) -> slice | Tensor:
     """The columns of slice i of n in what a fused map of `width` columns returns; families.yaml has the layouts."""
-    heads = config.num_attention_heads
     if layout == "per_head":
-        return torch.arange(width).view(heads, n, -1)[:, i].flatten()
+        return torch.arange(width).view(config.num_attention_heads, n, -1)[:, i].flatten()
     if layout == "grouped":
-        kv_heads = config.num_key_value_heads
+        heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
         ends = [0, heads, heads + kv_heads, heads + 2 * kv_heads]
         d_head = width // ends[-1]
         return slice(ends[i] * d_head, ends[i + 1] * d_head)
