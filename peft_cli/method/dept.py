@@ -42,13 +42,13 @@ class DePT(PT):
         lr: PositiveFloat,
         offset_lr: PositiveFloat,
     ):
-        length, rank = share(budget, length, rank, positions, backbone.d_model)
-        super().__init__(backbone, length, init, text, lr)
+        m, r = split_budget(budget, length, rank, positions, backbone.d_model)
+        super().__init__(backbone, m, init, text, lr)
         self.offset_lr, self.offset_by, self.positions = offset_lr, offset_by, positions
-        self.c = AUTHORS_ALPHA / rank**0.5 if scale == "code" else 1.0
+        self.c = AUTHORS_ALPHA / r**0.5 if scale == "code" else 1.0
         device = backbone.model.device
-        self.A = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(positions, rank), a=5**0.5).to(device))  # [s, r]
-        self.B = nn.Parameter(torch.zeros(rank, backbone.d_model, device=device))  # [r, d_model]
+        self.A = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(positions, r), a=5**0.5).to(device))  # [s, r]
+        self.B = nn.Parameter(torch.zeros(r, backbone.d_model, device=device))  # [r, d_model]
         backbone.source_room = positions, "method.positions"
 
     def inputs(self, batch: Batch) -> Batch:
@@ -73,32 +73,32 @@ class DePT(PT):
         return [{"params": rest, "lr": self.lr}, {"params": offsets, "lr": self.offset_lr}]
 
 
-def share(budget: int | None, length: int | None, rank: int | None, positions: int, d_model: int) -> tuple[int, int]:
+def split_budget(
+    budget: int | None, length: int | None, rank: int | None, positions: int, d_model: int
+) -> tuple[int, int]:
     """The prompt's length m and the rank r: as given, or one of them from the other and a budget of l vectors.
 
     Raises ValueError where too little is given, or the budget cannot be spent exactly; it names what can.
     """
-    if (length is None and rank is None) or (budget is None and None in (length, rank)):
+    if budget is None and length is not None and rank is not None:
+        return length, rank
+    if budget is None or (length is None and rank is None):
         given = f"budget={budget}, length={length}, rank={rank}".replace("None", "null")
         raise ValueError(f"method.{given} is too little; give length and rank, or a budget and one of them")
-    if budget is None:
-        return length, rank
     numbers, step = budget * d_model, positions + d_model
-    spent_rank = (numbers - length * d_model) / step if rank is None else rank
-    spent_length = (numbers - rank * step) / d_model if length is None else length
-    is_exact = spent_length * d_model + spent_rank * step == numbers
-    is_possible = spent_rank == int(spent_rank) >= 1 and spent_length == int(spent_length) >= 0
-    if not (is_exact and is_possible):
-        asked = {"length": length, "rank": rank, "positions": positions}
-        given = " with ".join(f"method.{name}={value}" for name, value in asked.items() if value is not None)
-        raise ValueError(
-            f"{given} cannot spend the {numbers:,} numbers of method.budget={budget} exactly; "
-            f"{nearest(numbers, spent_length, positions, d_model)}"
-        )
-    return int(spent_length), int(spent_rank)
+    m = length if length is not None else (numbers - (rank or 0) * step) / d_model
+    r = rank if rank is not None else (numbers - m * d_model) / step
+    if m * d_model + r * step == numbers and r == int(r) >= 1 and m == int(m) >= 0:
+        return int(m), int(r)
+    sizes = {"length": length, "rank": rank, "positions": positions}
+    given = " with ".join(f"method.{name}={value}" for name, value in sizes.items() if value is not None)
+    raise ValueError(
+        f"{given} cannot spend the {numbers:,} numbers of method.budget={budget} exactly; "
+        f"{nearest_split(numbers, m, positions, d_model)}"
+    )
 
 
-def nearest(numbers: int, length: float, positions: int, d_model: int) -> str:
+def nearest_split(numbers: int, length: float, positions: int, d_model: int) -> str:
     """The length and rank nearest to `length` that spend `numbers` exactly, or else as nearly as can be, in words."""
     step = positions + d_model
     pairs = [(round((numbers - r * step) / d_model), r) for r in range(1, numbers // step + 1)]
@@ -107,5 +107,5 @@ def nearest(numbers: int, length: float, positions: int, d_model: int) -> str:
     short = min(abs(m * d_model + r * step - numbers) for m, r in pairs)
     best = [(m, r) for m, r in pairs if abs(m * d_model + r * step - numbers) == short]
     m, r = min(best, key=lambda pair: abs(pair[0] - length))
-    told = "does" if short == 0 else f"comes nearest, with {m * d_model + r * step:,}"
-    return f"method.length={m} with method.rank={r} {told}"
+    spends = "does" if short == 0 else f"comes nearest, with {m * d_model + r * step:,}"
+    return f"method.length={m} with method.rank={r} {spends}"

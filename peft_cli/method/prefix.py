@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone, Batch
 from peft_cli.method import Method
+from peft_cli.method.pt import check_text, text_ids
 
 REGRESSION_STEPS, REGRESSION_LR = 500, 1e-4  # of the authors' code, from a text's activations to the MLP's weights
 
@@ -52,26 +53,24 @@ class Prefix(Method):
                 f"method.place=between puts the infix behind a decoder's source, before its separator, and "
                 f"{backbone.config.model_type} has none here; take method.place=front"
             )
-        if (init == "text") != bool(text):
-            raise ValueError(
-                f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it"
-            )
+        check_text(init, text)
         self.place, self.shift_positions = place, shift_positions
-        ids = backbone.encoder.ids(text) if text else [backbone.pad]
-        states = backbone.compute_kv((ids * -(-length // len(ids)))[:length])
-        self.stacks, self.now = nn.ModuleDict(), {}
+        self.prefixes: dict[str, Tensor] = {}  # of each kind [layers, 2, heads, P, d_head], for the pass that follows
+        self.by_kind: dict[str, Stack] = {}
+        states = backbone.compute_kv(text_ids(backbone, text, length) if text else [backbone.pad] * length)
         for kind, attentions in backbone.attentions().items():
-            start = torch.stack([torch.stack([key[0], value[0]]) for key, value in states[kind]]).float()
-            stack = Stack(length, (*start.shape[:3], start.shape[-1]), backbone.d_model, bottleneck)
-            self.stacks[kind] = stack.to(backbone.model.device)
+            activations = torch.stack([torch.stack([key[0], value[0]]) for key, value in states[kind]]).float()
+            stack = Stack(length, (*activations.shape[:3], activations.shape[-1]), backbone.d_model, bottleneck)
+            self.by_kind[kind] = stack.to(backbone.model.device)
             if init == "zero":
                 stack.start_at_zero()
             if init == "text":
-                stack.start_from(start)
+                stack.start_from(activations)
             for layer, attention in enumerate(attentions):
                 attention.change_kv(partial(self.extend, kind, layer))
                 if place == "between":
                     attention.limit_visibility(self.visible)
+        self.stacks = nn.ModuleDict(self.by_kind)
         if shift_positions:
             backbone.shift_positions(length, self.visible if place == "between" else None)
         else:
@@ -79,7 +78,7 @@ class Prefix(Method):
 
     def inputs(self, batch: Batch) -> Batch:
         """The batch as it is; the prefixes of all layers are computed here, once."""
-        self.now = {kind: stack() for kind, stack in self.stacks.items()}
+        self.prefixes = {kind: stack() for kind, stack in self.by_kind.items()}
         if self.place == "between":
             source = self.backbone.source_mask(batch).cumsum(-1)  # [B, T], the number of source tokens so far
             self.behind = source > source[:, -1:] - len(self.backbone.encoder.end)
@@ -95,25 +94,25 @@ class Prefix(Method):
 
     def extend(self, kind: str, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Key and value [B, heads, T, d_head] behind the prefix of one layer."""
-        prefix = self.now[kind][layer].to(key.dtype).unsqueeze(1).expand(-1, len(key), -1, -1, -1)
+        prefix = self.prefixes[kind][layer].to(key.dtype).unsqueeze(1).expand(-1, len(key), -1, -1, -1)
         return torch.cat([prefix[0], key], dim=2), torch.cat([prefix[1], value], dim=2)
 
     def start_from(self, stored: Mapping[str, Tensor]) -> None:
         """Starts from stored keys and values; raises ValueError where an MLP would have to compute them."""
-        if any(stack.mlp is not None for stack in self.stacks.values()):
+        if any(stack.mlp is not None for stack in self.by_kind.values()):
             raise ValueError("a stored prefix has no MLP any more; say method.bottleneck=null to go on from it")
         super().start_from(stored)
 
     def fold(self) -> None:
         """Keeps the keys and values, and drops what computed them."""
-        for stack in self.stacks.values():
+        for stack in self.by_kind.values():
             stack.fold()
 
     def export(self) -> tuple[dict, dict[str, Tensor]] | None:
         """HF peft's prefix tuning, for a decoder whose positions move up as they do there; it has no encoder prefix."""
-        if set(self.stacks) != {"decoder"} or not self.shift_positions or self.place == "between":
+        if set(self.by_kind) != {"decoder"} or not self.shift_positions or self.place == "between":
             return None
-        stack = self.stacks["decoder"]
+        stack = self.by_kind["decoder"]
         rows, (_, _, heads, d_head) = stack.rows, stack.shape
         sizes = {"num_virtual_tokens": len(rows), "token_dim": heads * d_head, "num_transformer_submodules": 1}
         settings = {"peft_type": "PREFIX_TUNING", "task_type": "CAUSAL_LM", **self.backbone.layout(), **sizes}

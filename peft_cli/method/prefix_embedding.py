@@ -25,12 +25,15 @@ class PrefixEmbedding(PT):
         nn.init.normal_(self.prompt)
         d_model = backbone.d_model
         mlp = nn.Sequential(nn.Linear(d_model, bottleneck), nn.Tanh(), nn.Linear(bottleneck, d_model))
-        self.mlp = mlp.to(backbone.model.device)
+        self.mlp: nn.Sequential | None = mlp.to(backbone.model.device)
 
     def inputs(self, batch: Batch) -> Batch:
         """The embedded batch behind the vectors that the MLP gives."""
-        vectors = self.prompt if self.mlp is None else self.mlp(self.prompt)
-        return self.backbone.prepend(self.backbone.embed(batch), vectors)
+        return self.backbone.prepend(self.backbone.embed(batch), self.vectors())
+
+    def vectors(self) -> Tensor:
+        """The prefix [P, d_model]: what the MLP gives, or what is left of it after `fold`."""
+        return self.prompt if self.mlp is None else self.mlp(self.prompt)
 
     def start_from(self, stored: Mapping[str, Tensor]) -> None:
         """Raises ValueError: what is stored has no MLP to go on with."""
@@ -39,4 +42,4 @@ class PrefixEmbedding(PT):
     @torch.no_grad()
     def fold(self) -> None:
         """Keeps the vectors that the MLP gives, and drops it."""
-        self.prompt, self.mlp = nn.Parameter(self.mlp(self.prompt)), None
+        self.prompt, self.mlp = nn.Parameter(self.vectors()), None

@@ -36,12 +36,9 @@ class PT(Method):
         lr: PositiveFloat,
     ):
         super().__init__(backbone, lr)
-        if (init == "text") != bool(text):
-            raise ValueError(
-                f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it"
-            )
+        check_text(init, text)
         backbone.reserve(length)
-        self.prompt = nn.Parameter(start(backbone, length, init, text))
+        self.prompt = nn.Parameter(start_vectors(backbone, length, init, text))
 
     def inputs(self, batch: Batch) -> Batch:
         """The embedded batch behind the prompt."""
@@ -65,15 +62,28 @@ class PT(Method):
         return settings, {"prompt_embeddings": self.prompt}
 
 
-def start(backbone: Backbone, length: int, init: str, text: str | None) -> Tensor:
+def start_vectors(backbone: Backbone, length: int, init: str, text: str | None) -> Tensor:
     """The vectors [P, d_model] in fp32 that a prompt starts from."""
-    device = backbone.model.device
     if init == "random":
-        return torch.empty(length, backbone.d_model).uniform_(-RANDOM_BOUND, RANDOM_BOUND).to(device)
-    if init == "text":
-        ids = torch.tensor(backbone.encoder.ids(text))
-        ids = ids.repeat(-(-length // len(ids)))[:length]
+        noise = torch.empty(length, backbone.d_model).uniform_(-RANDOM_BOUND, RANDOM_BOUND)
+        return noise.to(backbone.model.device)
+    if text:
+        ids = torch.tensor(text_ids(backbone, text, length), dtype=torch.long)
     else:
         common = min(COMMON_TOKENS, backbone.config.vocab_size)
         ids = torch.randperm(common)[:length] if length <= common else torch.randint(common, (length,))
     return backbone.embedding(ids).detach().float().clone()
+
+
+def check_text(init: str, text: str | None) -> None:
+    """Raises ValueError unless there is a text where a start needs one, and only there."""
+    if (init == "text") != bool(text):
+        raise ValueError(f"method.init={init} with method.text={text!r}: a text goes with init=text, and only with it")
+
+
+def text_ids(backbone: Backbone, text: str, length: int) -> list[int]:
+    """The ids of `text`, repeated or cut to `length`; raises ValueError for a text without a token."""
+    ids = backbone.encoder.ids(text)
+    if not ids:
+        raise ValueError(f"method.text={text!r} has no token of this backbone; give words, or another method.init")
+    return (ids * -(-length // len(ids)))[:length]

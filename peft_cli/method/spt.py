@@ -36,28 +36,32 @@ class SPT(PT):
         scale_lr: PositiveFloat,
     ):
         super().__init__(backbone, length, init, text, lr)
-        self.scale_lr, self.scale_target = scale_lr, scale_target
+        self.scale_lr = scale_lr
+        self.scale_target: str | None = scale_target  # None: the scale is folded into the prompt
         positions = (scale_target != "input") * length + (scale_target != "prompt") * backbone.encoder.max_source_tokens
         shape = {"d_model": (1, backbone.d_model), "tokens": (positions, 1), "scalar": (1, 1)}[scale_shape]
-        self.scale = nn.Parameter(torch.ones(shape, device=self.prompt.device))
+        self.scale: nn.Parameter | None = nn.Parameter(torch.ones(shape, device=self.prompt.device))
 
     def inputs(self, batch: Batch) -> Batch:
         """The embedded batch behind the prompt, either or both of them scaled."""
-        batch, prompt = self.backbone.embed(batch), self.prompt
-        if self.scale_target in ("prompt", "both"):
-            prompt = prompt * self.prompt_scale()
-        if self.scale_target in ("input", "both"):
-            batch = batch.with_(inputs_embeds=self.scaled(batch))
-        return self.backbone.prepend(batch, prompt)
+        batch = self.backbone.embed(batch)
+        if self.scale is not None and self.scale_target in ("input", "both"):
+            batch = batch.with_(inputs_embeds=self.scaled_source(batch, self.scale))
+        return self.backbone.prepend(batch, self.scaled_prompt())
 
-    def prompt_scale(self) -> Tensor:
-        """The part of s that is the prompt's: [1 or P, d_model or 1]."""
-        return self.scale[: len(self.prompt)] if len(self.scale) > 1 else self.scale
+    def scaled_prompt(self) -> Tensor:
+        """The prompt [P, d_model], times its scale where it has one."""
+        if self.scale is None or self.scale_target == "input":
+            return self.prompt
+        return self.prompt * self.prompt_scale(self.scale)
 
-    def scaled(self, batch: Batch) -> Tensor:
+    def prompt_scale(self, scale: Tensor) -> Tensor:
+        """The part of `scale` that is the prompt's: [1 or P, d_model or 1]."""
+        return scale[: len(self.prompt)] if len(scale) > 1 else scale
+
+    def scaled_source(self, batch: Batch, scale: Tensor) -> Tensor:
         """Input embeddings [B, T, d_model], those of the source scaled."""
         mask = self.backbone.source_mask(batch)  # [B, T]
-        scale = self.scale
         if len(scale) > 1:
             own = scale[len(scale) - self.backbone.encoder.max_source_tokens :]
             scale = own[(mask.cumsum(-1) - 1).clamp(min=0)]  # [B, T, 1], counted from the source's first token
@@ -68,12 +72,14 @@ class SPT(PT):
     def start_from(self, stored: Mapping[str, Tensor]) -> None:
         """Starts from a stored prompt, with the scale that it was folded with taken out again where that is known."""
         stored = dict(stored)
-        if self.scale_target == "prompt":
+        if self.scale is not None and self.scale_target == "prompt":
             stored["scale"] = torch.ones_like(self.scale)  # the stored prompt has its scale inside
-        elif self.scale_target == "both" and "scale" in stored and len(self.scale) > 1:
-            stored["scale"] = torch.cat([torch.ones_like(self.prompt_scale()), stored["scale"].to(self.scale.device)])
-        elif self.scale_target == "both" and "scale" in stored:
-            stored["prompt"] = stored["prompt"] / stored["scale"]
+        elif self.scale is not None and self.scale_target == "both" and "scale" in stored:
+            if len(self.scale) > 1:
+                ones = torch.ones_like(self.prompt_scale(self.scale))
+                stored["scale"] = torch.cat([ones, stored["scale"].to(ones.device)])
+            else:
+                stored["prompt"] = stored["prompt"] / stored["scale"]
         super().start_from(stored)
 
     def export(self) -> tuple[dict, dict[str, Tensor]] | None:
@@ -88,12 +94,10 @@ class SPT(PT):
     @torch.no_grad()
     def fold(self) -> None:
         """Multiplies the prompt by its scale; what scales the input stays."""
-        if self.scale_target == "input":
-            return
-        self.prompt *= self.prompt_scale()
+        self.prompt.copy_(self.scaled_prompt())
         if self.scale_target == "prompt":
-            self.scale_target, self.scale = None, None
-            return
-        self.scale_target = "input"
-        if self.scale.shape[1] == 1 and len(self.scale) > 1:
-            self.scale = nn.Parameter(self.scale[len(self.prompt) :].clone())
+            self.scale_target = self.scale = None
+        elif self.scale_target == "both" and self.scale is not None:
+            self.scale_target = "input"
+            if self.scale.shape[1] == 1 and len(self.scale) > 1:
+                self.scale = nn.Parameter(self.scale[len(self.prompt) :].clone())

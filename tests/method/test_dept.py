@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from peft_cli.data import Example
-from peft_cli.method.dept import DePT, share
+from peft_cli.method.dept import DePT, split_budget
 from peft_cli.method.pt import PT
 from tests.conftest import D_MODEL, examples_for, make_backbone
 
@@ -27,7 +27,11 @@ def logits(backbone, method):
 )
 def test_the_papers_settings_for_t5_base_spend_76800_numbers(length, rank, positions):
     assert length * 768 + rank * (positions + 768) == 100 * 768 == 76_800
-    assert share(100, length, None, positions, 768) == share(100, None, rank, positions, 768) == (length, rank)
+    assert (
+        split_budget(100, length, None, positions, 768)
+        == split_budget(100, None, rank, positions, 768)
+        == (length, rank)
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_the_papers_settings_for_t5_base_spend_76800_numbers(length, rank, posit
 )
 def test_a_budget_that_cannot_be_met_names_the_nearest_that_can(budget, length, rank, positions, nearest):
     with pytest.raises(ValueError, match=f"numbers of method.budget={budget} exactly; {nearest}"):
-        share(budget, length, rank, positions, 768)
+        split_budget(budget, length, rank, positions, 768)
 
 
 def test_without_a_prompt_it_stores_its_offsets(tmp_path, family):
@@ -62,7 +66,7 @@ def test_without_a_prompt_it_stores_its_offsets(tmp_path, family):
 
 def test_too_little_is_refused():
     with pytest.raises(ValueError, match="give length and rank, or a budget and one of them"):
-        share(None, 5, None, 256, 768)
+        split_budget(None, 5, None, 256, 768)
 
 
 def test_with_b_zero_it_is_prompt_tuning(backbone):
@@ -93,7 +97,7 @@ def test_offsets_go_by_position_in_the_source_or_by_slot():
         for training in (True, False):  # padded on the right, and on the left
             batch = backbone.batch(rows, training)
             mask = backbone.source_mask(batch)
-            sources.append(method.inputs(batch)["inputs_embeds"][mask])
+            sources.append(method.inputs(batch).embeds[mask])
         assert torch.equal(*sources) == is_same
 
 
@@ -108,4 +112,4 @@ def test_a_source_longer_than_its_positions_is_told_before_training():
     with pytest.raises(
         ValueError, match=r"method\.positions=5 is too little for the longest source, which has 9 tokens"
     ):
-        backbone.check([Example("0", "a a", ("x",)), Example("1", "a a a a a a a a", ("x",))])
+        backbone.check_lengths([Example("0", "a a", ("x",)), Example("1", "a a a a a a a a", ("x",))])

@@ -26,11 +26,23 @@ def logits(backbone, method):
         return backbone.forward(method.inputs(backbone.batch(backbone.encode(examples_for(backbone)))))[0]
 
 
+def activations(backbone, text):
+    """Keys and values [layers, 2, kv_heads, T, d_head] of a text in each kind of attention."""
+    states = backbone.compute_kv(backbone.encoder.ids(text))
+    return {kind: torch.stack([torch.stack([key[0], value[0]]) for key, value in own]) for kind, own in states.items()}
+
+
+def heads_of(backbone):
+    """How many heads keys and values have, and the width of one."""
+    _, _, heads, _, d_head = next(iter(activations(backbone, "name").values())).shape
+    return heads, d_head
+
+
 def test_every_kind_of_attention_has_a_stack_of_its_own(family, backbone):
     method = make(backbone)
     assert set(method.stacks) == set(backbone.attentions())
     method.fold()
-    heads, d_head = backbone.heads()
+    heads, d_head = heads_of(backbone)
     head = sum(p.numel() for _, p in backbone.head())
     stored = len(method.stacks) * LAYERS * 2 * 3 * heads * d_head
     assert sum(p.numel() for p in method.parameters()) == stored + head
@@ -39,8 +51,8 @@ def test_every_kind_of_attention_has_a_stack_of_its_own(family, backbone):
 @pytest.mark.parametrize("bottleneck", [None, 8])
 def test_a_start_at_zero_has_zero_keys_and_values(backbone, bottleneck):
     method = make(backbone, init="zero", bottleneck=bottleneck)
-    method.inputs({})
-    assert all(torch.equal(prefix, torch.zeros_like(prefix)) for prefix in method.now.values())
+    method.inputs(backbone.batch(backbone.encode(examples_for(backbone))))
+    assert all(torch.equal(prefix, torch.zeros_like(prefix)) for prefix in method.prefixes.values())
 
 
 def test_a_text_start_without_mlp_is_the_text_in_front():
@@ -57,7 +69,7 @@ def test_a_text_start_without_mlp_is_the_text_in_front():
 
 def test_a_text_start_with_mlp_comes_nearer_to_the_activations():
     backbone = make_backbone("t5")
-    wanted = stacked(backbone, backbone.encoder.ids("name : Blue")[:3])
+    wanted = activations(backbone, "name : Blue")
     random, started = (
         make(make_backbone("t5"), bottleneck=64),
         make(backbone, bottleneck=64, init="text", text="name : Blue"),
@@ -124,9 +136,8 @@ def test_the_source_does_not_see_an_infix_and_the_rest_does(family, shift_positi
 
 def last_hidden(backbone, method, batch):
     """What enters the output embedding: with its shape, [B, T, d_model]."""
-    seen, inputs = [], dict(method.inputs(batch) if method else batch)
+    seen, inputs = [], (method.inputs(batch) if method else batch).model_inputs()
     backbone.model.get_output_embeddings().register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    inputs.pop("labels")
     positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
     with torch.no_grad():
         backbone.model(**inputs, position_ids=positions, use_cache=False)
@@ -167,12 +178,12 @@ def test_without_mlp_three_steps_are_those_of_hf_peft(family):
 def test_hf_peft_has_no_prefix_in_the_encoder_and_this_has_the_formulas(family):
     plain, ours, theirs = (make_backbone(family) for _ in range(3))
     batch = plain.batch(plain.encode(EXAMPLES[:1]))
-    heads, d_head = plain.heads()
+    heads, d_head = heads_of(plain)
     sizes = {"token_dim": heads * d_head, "num_layers": LAYERS, "num_attention_heads": heads}
     hf_prefix(theirs, "SEQ_2_SEQ_LM", **sizes)
     method = make(ours, bottleneck=None)
     method.inputs(batch)
-    ids = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    ids = batch.model_inputs()
     with torch.no_grad():
         untouched, changed, hf = (b.model.get_encoder()(**ids).last_hidden_state for b in (plain, ours, theirs))
     assert torch.equal(hf, untouched) and not torch.allclose(changed, untouched, atol=1e-3)
@@ -192,9 +203,9 @@ def first_attention(backbone, method, ids):
             n = ids["input_ids"].shape[1]
             biases.append(F.pad(layer.compute_bias(n, n), (3, 0)))
         backbone.model.get_encoder()(**ids)
-    heads, d_head = backbone.heads()
+    heads, d_head = heads_of(backbone)
     q, k, v = (seen[p][1].unflatten(-1, (heads, d_head)).transpose(1, 2) for p in ("query", "key", "value"))
-    prefix = method.now["encoder"][0].detach().unsqueeze(1)  # [2, 1, heads, P, d_head]
+    prefix = method.prefixes["encoder"][0].detach().unsqueeze(1)  # [2, 1, heads, P, d_head]
     k, v = (torch.cat([prefix[i], states], 2) for i, states in enumerate((k, v)))
     scale = 1.0 if biases else d_head**-0.5
     scores = scale * q @ k.transpose(-1, -2) + sum(biases)

@@ -78,7 +78,7 @@ def test_an_inputs_scale_reaches_the_source_alone(shape):
     backbone = make_backbone("gpt2")
     method = stir(make(backbone, "input", shape))
     batch = backbone.embed(backbone.batch(backbone.encode(examples_for(backbone))))
-    changed = (method.scaled(batch) != batch.inputs_embeds).any(-1)
+    changed = (method.scaled_source(batch, method.scale) != batch.inputs_embeds).any(-1)
     assert torch.equal(changed, backbone.source_mask(batch))
 
 
@@ -87,5 +87,5 @@ def test_an_inputs_scale_counts_positions_from_the_sources_first_token():
     method = stir(make(backbone, "input", "tokens"))
     rows = backbone.encode(examples_for(backbone))
     learns, writes = (backbone.embed(backbone.batch(rows, training)) for training in (True, False))
-    sources = [method.scaled(batch)[backbone.source_mask(batch)] for batch in (learns, writes)]
+    sources = [method.scaled_source(batch, method.scale)[backbone.source_mask(batch)] for batch in (learns, writes)]
     assert torch.equal(*sources)
