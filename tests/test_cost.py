@@ -81,8 +81,14 @@ def test_step_times_leave_out_the_first_steps():
     assert times["median"] == 2.0 and times["p10"] == pytest.approx(1.2) and times["p90"] == pytest.approx(2.8)
 
 
-def test_step_times_of_too_few_steps_are_null():
-    assert step_times([1.0] * 4) == dict.fromkeys(("median", "p10", "p25", "p75", "p90"))
+@pytest.mark.parametrize("seconds", [[2.0], [1.0, 2.0, 3.0], [1.0, 2.0, 2.0, 3.0]])
+def test_step_times_of_a_short_run_are_those_of_all_its_steps(seconds):
+    times = step_times(seconds)
+    assert times["median"] == 2.0 and min(seconds) <= times["p10"] <= times["p25"] <= times["p75"] <= times["p90"]
+
+
+def test_step_times_without_a_step_are_null():
+    assert step_times([]) == dict.fromkeys(("median", "p10", "p25", "p75", "p90"))
 
 
 def test_peak_memory_sees_what_was_taken_since():

@@ -47,10 +47,10 @@ def one_by_one(backbone: Backbone, source: str, label: str) -> float:
     encoder, model = backbone.encoder, backbone.model
     target = encoder.encode_target(label)[0]
     if backbone.family.is_decoder_only:
-        ids = encoder.source(source)[0] + target
+        ids = encoder.encode_source(source)[0] + target
         logits = model(torch.tensor([ids])).logits[0, -len(target) - 1 : -1]
     else:
-        ids = torch.tensor([encoder.source(source)[0]])
+        ids = torch.tensor([encoder.encode_source(source)[0]])
         logits = model(input_ids=ids, labels=torch.tensor([target])).logits[0]
     return F.log_softmax(logits, -1)[range(len(target)), target].sum().item()
 

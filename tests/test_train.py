@@ -89,7 +89,7 @@ def test_the_rate_rises_and_falls_to_zero():
 
 
 def test_a_constant_rate_stays():
-    assert {rate(step, replace(RECIPE, schedule="constant", warmup_steps=0)) for step in range(12)} == {1.0}
+    assert {replace(RECIPE, schedule="constant", warmup_steps=0).rate(step) for step in range(12)} == {1.0}
 
 
 def test_every_example_comes_once_an_epoch_and_batches_are_full():
@@ -162,6 +162,6 @@ def test_dropout_is_a_switch_of_the_backbone():
 def test_best_takes_the_higher_metric_and_the_lower_loss():
     for select, values, best in (("metric", [1, 3, 2], 3), ("loss", [3, 1, 2], 1)):
         kept = Best(make()[1], replace(RECIPE, select=select), iter(values).__next__, lambda row: None)
-        for step in range(3):
-            kept.validate(step)
-        assert kept.found()[f"best_validation_{select}"] == best
+        for n in range(3):
+            kept.validate(n)
+        assert kept.summary()[f"best_validation_{select}"] == best

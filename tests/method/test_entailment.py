@@ -4,18 +4,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from peft_cli.forms.templates import AT_MASK
 from peft_cli.backbone.tokenization import Encoder
 from peft_cli.data import Example, Hypothesis
+from peft_cli.forms.templates import AT_MASK
 from peft_cli.method.dart import DART
 from peft_cli.method.entailment import Entailment
 from peft_cli.method.lm_bff import LMBFF
 from peft_cli.method.pt import PT
 from peft_cli.serving.multi_method import forward_methods, method_inputs
 from peft_cli.serving.shared_rows import share_weights
-from peft_cli.train import batch_loss
+from peft_cli.train import batch_loss, step
 from tests.conftest import CLASSES, EXAMPLES, HYPOTHESIS, NLI, make_backbone
-from tests.method.test_contract import take_steps
+from tests.method.test_contract import RECIPE, take_steps
 
 OPTIONS = {
     "tokens": 3, "sides": "one", "trains": "both", "head": "frozen", "fluency": 0.0, "on_top": None, "options": None,
@@ -77,18 +77,18 @@ def test_without_trained_tokens_step_0_is_zero_shot():
 
 def test_a_two_sided_template_has_its_second_half_behind_the_label():
     method = entailment(sides="two", tokens=5)
-    slots = method.backbone.batch(method.backbone.encode(CLASSES[1:2]))["slots"][0]
+    slots = method.backbone.batch(method.backbone.encode(CLASSES[1:2])).slots[0]
     assert slots[slots >= 0].tolist() == [0, 1, 2, 3, 4, 5, 9, 6, 7, 8]  # t t t The place is LABEL t t .
 
 
 def test_only_tokens_of_the_hypothesis_are_replaced():
     method = entailment()
     batch = method.backbone.batch(method.backbone.encode(CLASSES))
-    changed = (method.inputs(batch)["inputs_embeds"] != method.backbone.embed(batch)["inputs_embeds"]).any(-1)
+    changed = (method.inputs(batch).embeds != method.backbone.embed(batch).embeds).any(-1)
     assert torch.equal(changed, (batch.slots >= 0) & (batch.slots < 3))  # the words are copies at step 0
     with torch.no_grad():
         method.labels += 1
-    changed = (method.inputs(batch)["inputs_embeds"] != method.backbone.embed(batch)["inputs_embeds"]).any(-1)
+    changed = (method.inputs(batch).embeds != method.backbone.embed(batch).embeds).any(-1)
     assert torch.equal(changed, ((batch.slots >= 0) & (batch.slots < 3)) | (batch.slots == 3 + WORDS))
 
 
@@ -150,9 +150,8 @@ def test_a_backbone_that_has_not_learnt_nli_is_told_or_gets_a_fresh_head():
 def gradients(make, **changes):
     method = make(**changes)
     torch.manual_seed(3)
-    loss = batch_loss(method.backbone, method, method.backbone.batch(method.backbone.encode(CLASSES)))
-    loss.backward()
-    return loss.item(), method.template.grad.clone(), method
+    loss = step(method.backbone, method, method.backbone.encode(CLASSES), RECIPE)
+    return loss, method.template.grad.clone(), method
 
 
 @pytest.mark.parametrize("make", [entailment, dart])
@@ -162,7 +161,8 @@ def test_the_fluency_loss_changes_gradients_when_it_is_on_and_nothing_when_off(m
     assert on > off and not torch.allclose(with_it, without, atol=1e-4)
     method.eval()
     rows = method.backbone.encode(CLASSES)
-    assert batch_loss(method.backbone, method, method.backbone.batch(rows)).item() == pytest.approx(off, abs=1e-4)
+    own = batch_loss(method.backbone, method, method.backbone.batch(rows)).item() / len(rows)
+    assert own == pytest.approx(off, abs=1e-5)  # as validation has it
     assert torch.equal(gradients(make)[1], without)
 
 
@@ -185,9 +185,9 @@ def test_the_fluency_loss_reads_the_hypothesis_of_the_right_class():
     backbone = make_backbone("roberta", form="entailment", hypothesis=THREE, labels=labels)
     method = entailment(backbone, fluency=1.0)
     rows = backbone.encode([Example(str(i), EXAMPLES[1].source, (label,)) for i, label in enumerate("cab")])
-    told = method.told(backbone.batch(rows))
-    assert len(told["input_ids"]) == 3 and [f"is {word}" in backbone.tokenizer.decode(ids) for word, ids in zip(
-        ("of", "good", "bad"), told["input_ids"], strict=True)] == [True] * 3  # fmt: skip
+    ids = method.of_own_class(backbone.batch(rows)).ids
+    texts = [backbone.tokenizer.decode(own) for own in ids]
+    assert all(f"is {word}" in text for word, text in zip(("of", "good", "bad"), texts, strict=True))
 
 
 def test_a_checkpoint_without_a_words_head_is_told():
@@ -228,7 +228,7 @@ def test_darts_labels_at_step_0_are_lm_bffs():
 def test_a_labels_vector_is_the_mean_of_its_tokens():
     backbone = make_backbone("roberta", form="mask", hypothesis=THREE, labels=("a", "b", "c"))
     method = dart(backbone)
-    vectors = method.inputs(backbone.batch([backbone.encode([Example("0", "name", ("a",))])[0]]))["label_vectors"]
+    vectors = method.inputs(backbone.batch([backbone.encode([Example("0", "name", ("a",))])[0]])).label_vectors
     assert method.labels.shape == (4, D) and torch.allclose(vectors[2], method.labels[2:].mean(0))
 
 
@@ -236,7 +236,7 @@ def test_behind_a_prompt_the_mask_is_found():
     backbone = make_backbone("roberta", form="mask")
     batch = backbone.batch(backbone.encode(CLASSES))
     moved = backbone.prepend(backbone.embed(batch), torch.randn(3, D))
-    full = backbone.model(inputs_embeds=moved["inputs_embeds"], attention_mask=moved["attention_mask"]).logits
+    full = backbone.model(**moved.model_inputs()).logits
     at_mask = torch.stack(
         [row[3 + places.int().argmax()] for row, places in zip(full, batch.slots == AT_MASK, strict=True)]
     )

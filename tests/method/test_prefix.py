@@ -192,7 +192,7 @@ def test_hf_peft_has_no_prefix_in_the_encoder_and_this_has_the_formulas(family):
 
 def first_attention(backbone, method, ids):
     """What the encoder's first attention module hands on, and softmax(q [P_k; K]) [P_v; V] by hand."""
-    seen = {}
+    seen, (heads, d_head) = {}, heads_of(backbone)
     for part in ("query", "key", "value", "attention_output"):
         module = backbone.linears(part)[0].module  # the encoder's come first
         module.register_forward_hook(lambda m, args, out, part=part: seen.update({part: (args[0], out)}))
@@ -203,7 +203,6 @@ def first_attention(backbone, method, ids):
             n = ids["input_ids"].shape[1]
             biases.append(F.pad(layer.compute_bias(n, n), (3, 0)))
         backbone.model.get_encoder()(**ids)
-    heads, d_head = heads_of(backbone)
     q, k, v = (seen[p][1].unflatten(-1, (heads, d_head)).transpose(1, 2) for p in ("query", "key", "value"))
     prefix = method.prefixes["encoder"][0].detach().unsqueeze(1)  # [2, 1, heads, P, d_head]
     k, v = (torch.cat([prefix[i], states], 2) for i, states in enumerate((k, v)))
