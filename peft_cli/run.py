@@ -1,4 +1,4 @@
-"""One experiment, from its configuration to its result. The only file that sees cfg."""
+"""One experiment, from its configuration to its result. The only file that sees the whole configuration."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
 from pydantic import NonNegativeInt
 
-from peft_cli.config.check import check, resolve
+from peft_cli.config.plugins import use_plugins
+from peft_cli.config.targets import resolve
+from peft_cli.config.values import check
 from peft_cli.run_folder.failure import failure_of, repeat_command
+from peft_cli.run_folder.identity import complete, read_data
 from peft_cli.run_folder.lock import locked
 from peft_cli.run_folder.result import UNTOUCHED, RunFolder, folder_of
 
-if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and completion stay quick
+if TYPE_CHECKING:  # what a run needs is imported when it runs, so that a finished sweep is told quickly
     from peft_cli.backbone import Backbone
     from peft_cli.cost import Meter
     from peft_cli.data import Data, Example
@@ -30,9 +31,24 @@ if TYPE_CHECKING:  # what a run needs is imported when it runs, so that help and
 DRAWING = ("shots", "data_seed", "test_limit", "draw", "validation")  # keys that decide which examples a run draws
 
 
-def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -> None:
-    """Runs what `cfg` asks for, unless its result is there already; goes on where a killed run was."""
-    config = with_sources(OmegaConf.to_container(cfg, resolve=True))
+def run(*overrides: str) -> dict[str, Any]:
+    """Runs one experiment, as `peft-run` with these overrides does, and returns its result.
+
+    Raises ValueError for what cannot be run, in one sentence. A finished run is not run again.
+    """
+    from peft_cli.config.compose import compose
+
+    composed = compose(list(overrides))
+    experiment(composed.config, composed.choices, composed.overrides)
+    return folder_of(complete(composed.config), composed.choices).result()
+
+
+def experiment(config: dict[str, Any], choices: dict[str, str], overrides: list[str]) -> None:
+    """Runs what `config` asks for, unless its result is there already; goes on where a killed run was."""
+    from peft_cli.cli.summary import summary
+
+    use_plugins(config["plugins"], config["config_dirs"])
+    config = complete(config)
     folder = folder_of(config, choices)
     if folder.is_finished:
         folder.tidy()
@@ -43,15 +59,15 @@ def experiment(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -
         if folder.is_finished:  # another process did it just now
             return
         try:
-            result = run(config, choices, folder)
+            result = carry_out(config, choices, folder)
         except (Exception, SystemExit) as error:
             reason, is_wrong_request, _ = failure_of(error)
             folder.fail(error, reason, is_wrong_request, repeat_command(overrides))
             raise
-    print(summary(result, folder))
+    print(summary(result, folder.path))
 
 
-def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
+def carry_out(config: dict[str, Any], choices: dict[str, str], folder: RunFolder) -> dict[str, Any]:
     """The straight line: data, backbone, method, training, predictions, result."""
     from peft_cli.cost import Meter
     from peft_cli.evaluate import Decoding, score_all
@@ -95,35 +111,35 @@ def run(config: dict, choices: dict[str, str], folder: RunFolder) -> dict:
     return result
 
 
-def prepare(config: dict) -> tuple[Data, Backbone, str, Method, list[dict]]:
+def prepare(config: dict[str, Any]) -> tuple[Data, Backbone, str, Method, list[dict]]:
     """The drawn examples, the frozen backbone, the hash of its weights, the method on it, and its sources."""
     from peft_cli.forms import task_kwargs
-    from peft_cli.data import few_shot
     from peft_cli.method import Method
     from peft_cli.metrics import check_request
     from peft_cli.run_folder.init_from import start_from
 
-    data = few_shot(build(config["data"]), **{key: config[key] for key in DRAWING})
-    check_request(config["protocol"] or data.protocol, data.metrics)
+    data = draw(config)
+    check_request(config["protocol"] or data.protocol, list(data.metrics))
     set_seed(config["seed"])  # a classification head starts from noise
-    kind = resolve(config["method"]["_target_"]) if config["shots"] != 0 else Method
-    backbone = build(config["backbone"], **task_kwargs(data, kind.form))
+    kind: Any = resolve(config["method"]["_target_"], "method") if config["shots"] != 0 else Method
+    backbone = build(config["backbone"], "backbone", **task_kwargs(data, kind.form))
     fingerprint = backbone.fingerprint()
     set_seed(config["seed"])  # the same for every backbone, whatever loading it drew
-    method = build(config["method"], backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
+    method = build(config["method"], "method", backbone=backbone) if config["shots"] != 0 else Method(backbone, lr=1.0)
     sources = start_from(method, config["init_from"], config["init_tensors"])
     backbone.check_lengths([*data.train, *data.validation, *data.test], config["decode"]["max_new_tokens"])
     return data, backbone, fingerprint, method, sources
 
 
 def fit(
-    config: dict, backbone: Backbone, method: Method, data: Data, decoding: Decoding, meter: Meter, folder: RunFolder,
-    tracker: Tracker, checkpoint: Checkpoint,
-) -> dict | None:  # fmt: skip
-    """Trains, with the log written, mirrored, timed and shown; returns what `train` tells of it, None without shots."""
+    config: dict[str, Any], backbone: Backbone, method: Method, data: Data, decoding: Decoding, meter: Meter,
+    folder: RunFolder, tracker: Tracker, checkpoint: Checkpoint,
+) -> dict[str, Any] | None:  # fmt: skip
+    """Trains, with the log written, mirrored, timed and shown; returns what `train` does, None without shots."""
     from peft_cli.cli.progress import progress
     from peft_cli.evaluate import predict, score_all
-    from peft_cli.train import Recipe, train
+    from peft_cli.recipe import Recipe
+    from peft_cli.train import train
 
     if config["shots"] == 0:
         return None
@@ -136,7 +152,7 @@ def fit(
 
     with progress("train", recipe.steps, checkpoint.step) as done:
 
-        def log(row: dict) -> None:
+        def log(row: dict[str, Any]) -> None:
             folder.log(row)
             tracker.log(row)
             if "loss" in row:
@@ -166,14 +182,14 @@ def answer(
         return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds)
 
 
-def identity(config: dict, choices: dict[str, str]) -> dict:
-    """What a table calls the run by."""
+def identity(config: dict[str, Any], choices: dict[str, str]) -> dict[str, Any]:
+    """The names of a run in tables."""
     names = choices | ({"method": UNTOUCHED} if config["shots"] == 0 else {})
     return names | {key: config[key] for key in ("shots", "seed", "data_seed", "test_limit")}
 
 
-def describe(data: Data) -> dict:
-    """Which examples were drawn, and what was in them."""
+def describe(data: Data) -> dict[str, Any]:
+    """Which examples were drawn, and the hashes of their texts."""
     from peft_cli.data import fingerprint
 
     return {
@@ -193,25 +209,6 @@ def cut_texts(backbone: Backbone, data: Data) -> dict[str, int]:
     return counts | {"cut_train_targets": sum(row.is_target_cut for row in rows["train"])}
 
 
-def summary(result: dict, folder: RunFolder) -> str:
-    """What a user wants to know first, in a few lines."""
-    cost = result["cost"]
-    step = cost["step_seconds"]["median"]
-    scores = "  ".join(f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in result["scores"].items())
-    undefined = "".join(f"{name} has no value: {reason}\n" for name, reason in result["undefined"].items())
-    trained = (
-        f"trained {cost['params_trained']:,} of {cost['params_backbone']:,} weights, stores {cost['params_stored']:,}"
-    )
-    skipped = result["data"].get("skipped_lines")
-    left_out = f"{skipped:,} bad lines of the data were left out\n" if skipped else ""
-    timing = f"{1000 * step:.0f} ms a step" if step else "no training"
-    return (
-        f"{scores}  ({result['data']['n_test']} test examples)\n{undefined}{left_out}{trained}\n"
-        f"{timing}, peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB, {cost['total_seconds']:.1f} s in all\n"
-        f"{folder.path}"
-    )
-
-
 def set_seed(seed: NonNegativeInt) -> None:
     """Fixes initialisation and order of training. Drawing examples has a generator of its own."""
     import torch
@@ -219,55 +216,40 @@ def set_seed(seed: NonNegativeInt) -> None:
     torch.manual_seed(seed)
 
 
-def with_sources(config: dict) -> dict:
-    """`config` with the run folders that patterns in it stand for: which they are is part of what a run is."""
-    backbone = config["backbone"]
-    if config["init_from"] is None and "*" not in backbone["name"]:
-        return config  # what follows imports torch
-    from peft_cli.run_folder.init_from import found, the_one
-
-    check({"init_from": config["init_from"]}, found, "")
-    named = backbone | {"name": the_one(backbone["name"], "backbone.name")}
-    return config | {"init_from": found(config["init_from"]), "backbone": named}
-
-
-def build(section: dict, **given: Any) -> Any:
-    """What the `_target_` of a section of the configuration makes of the section's keys and of what is `given`."""
+def build(section: dict[str, Any], group: str, **given: Any) -> Any:
+    """What the `_target_` of a section of the configuration returns for the section's keys and what is `given`."""
     arguments = {key: value for key, value in section.items() if key != "_target_"}
-    return resolve(section["_target_"])(**given, **arguments)
+    return resolve(section["_target_"], group)(**given, **arguments)
 
 
-def check_all(config: dict) -> None:
+def draw(config: dict[str, Any]) -> Data:
+    """The examples of a run."""
+    from peft_cli.data import few_shot
+
+    return few_shot(read_data(json.dumps(config["data"])), **{key: config[key] for key in DRAWING})
+
+
+def check_all(config: dict[str, Any]) -> None:
     """Raises ValueError for the first value that cannot be, before anything is loaded."""
     from peft_cli.data import few_shot
     from peft_cli.evaluate import Decoding
     from peft_cli.metrics import check_request
+    from peft_cli.recipe import Recipe
     from peft_cli.run_folder.init_from import start_from
     from peft_cli.run_folder.tracker import Tracker
-    from peft_cli.sweep import Options
-    from peft_cli.train import Recipe
 
     check({key: config[key] for key in DRAWING}, few_shot, "")
     check({"seed": config["seed"]}, set_seed, "")
     check({key: config[key] for key in ("protocol", "more_metrics")}, check_request, "")
     check_request(config["protocol"], config["more_metrics"])
     check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
-    check({key: config[key] for key in ("jobs", "jobs_per_gpu", "retry", "plan")}, Options, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
     for name in ("data", "backbone", "method"):
-        check(config[name], resolve(config[name]["_target_"]), name)
+        check(config[name], resolve(config[name]["_target_"], name), name)
 
 
-def refuse_impossible(config: dict) -> None:
+def refuse_impossible(config: dict[str, Any]) -> None:
     """Raises ValueError for what can be seen to be impossible without the backbone: a value, too few examples."""
     check_all(config)
-    draw(json.dumps(config["data"]), json.dumps({key: config[key] for key in DRAWING}))
-
-
-@cache
-def draw(section: str, drawing: str) -> Data:
-    """The drawn examples of a data set; its section of the configuration and what decides the draw are JSON."""
-    from peft_cli.data import few_shot
-
-    return few_shot(build(json.loads(section)), **json.loads(drawing))
+    draw(config)

@@ -1,8 +1,8 @@
-"""The command line: help, Hydra's composition and sweeps, and one sentence for whatever a user gets wrong.
+"""The command line: flags, help, one run or a sweep, and one sentence for whatever a user gets wrong.
 
-    flags and overrides -> compose (checked) -> task, once or for each run of a sweep -> exit code
+    flags and overrides -> config.compose -> task, once or by a sweep's engine for each run -> exit code
 
-Hydra and all that is heavier are imported where they are used: help and tab completion stay quick.
+What needs Hydra is imported where it is used: help stays quick.
 """
 
 from __future__ import annotations
@@ -10,28 +10,23 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from peft_cli.config.check import (
-    config_text,
-    groups,
-    listed,
-    options,
-    unreadable,
-)
-from peft_cli.config.compose import compose, hydra_loader
+from peft_cli import __version__
+from peft_cli.config.options import config_text, groups, options
+from peft_cli.config.plugins import use_plugins
 from peft_cli.run_folder.failure import Failure, failure_of, repeat_command, sentence
 from peft_cli.run_folder.signals import Stopped
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from hydra._internal.hydra import Hydra
-    from omegaconf import DictConfig
+    from peft_cli.config.compose import Composed, Composer, Draft
+    from peft_cli.sweep import Engine, Options, Run, Task
 
 PURPOSE = """\
 peft-run trains one parameter-efficient method on one frozen backbone with a few examples, scores
@@ -45,189 +40,205 @@ Examples
 MORE = """\
 More
   peft-run method=pt --cfg job           prints every key of this run, without running it
+  peft-run --config-dir my_conf method=mine     options of your own, in my_conf/method/mine.yaml
+  peft-run --plugin my_package method=mine      a method, data set or backbone of your own package
   peft-run --hydra-help                  Hydra's own flags and keys
   peft-run --version                     the version
   eval "$(peft-run --shell-completion install=bash)"    switches tab completion on (or zsh, fish)"""
 
 
-Request = Callable[[dict], None]
-Complete = Callable[[dict], dict]
-Task = Callable[["DictConfig", dict[str, str], list[str]], None]  # configuration, option of each group, overrides
+class Flags(ArgumentParser):
+    """The flags of peft-run; what is wrong with them is a ValueError."""
 
+    def __init__(self) -> None:
+        super().__init__("peft-run", add_help=False)
+        self.add_argument("--help", "-h", action="store_true", help="groups, options and keys")
+        self.add_argument("--hydra-help", action="store_true", help="this page")
+        self.add_argument("--version", action="store_true", help="the version")
+        self.add_argument("--plugin", action="append", default=[], help="a package whose targets are accepted")
+        self.add_argument("--config-dir", "-cd", action="append", default=[], help="a folder with more options")
+        self.add_argument("--package", "-p", help="the part that --cfg prints")
+        self.add_argument("--resolve", action="store_true", help="whether --cfg resolves interpolations")
+        one = self.add_mutually_exclusive_group()
+        one.add_argument("--run", "-r", action="store_true", help="one run, as without it")
+        one.add_argument("--multirun", "-m", action="store_true", help="every combination of values")
+        one.add_argument("--cfg", "-c", choices=["job", "hydra", "all"], help="print the configuration")
+        one.add_argument("--info", "-i", nargs="?", const="all", help="how Hydra composes the configuration")
+        one.add_argument("--shell-completion", "-sc", action="store_true", help="tab completion")
+        self.add_argument("overrides", nargs="*", help="key=value")
 
-def command(
-    task: Task, request: Request = lambda config: None, complete: Complete = lambda config: config
-) -> Callable[[], None]:
-    """Return the console entry point that composes configurations and runs a task with each.
-
-    `request` raises ValueError for a configuration that the task cannot do; a plan of a sweep asks it. `complete` makes
-    of a configuration the one that the task knows its folder by.
-    The entry point exits with 1 for a run that failed, 2 for a request that cannot be met, 130 after Ctrl-C.
-    """
-
-    def main() -> None:
-        arguments = sys.argv[1:]
-        if show_page(arguments):
-            return
-        if code := guarded(Attempt(task, request, complete), arguments):
-            sys.exit(code)
-
-    return main
-
-
-def show_page(arguments: list[str]) -> bool:
-    """Print help or the version where the arguments ask for one; return whether they do."""
-    if {"-h", "--help"} & set(arguments):
-        print(page())
-    elif "--version" in arguments:
-        print(version())
-    else:
-        return False
-    return True
-
-
-def guarded(attempt: Attempt, arguments: list[str]) -> int:
-    """Return the exit code; what is wrong before a task starts becomes one sentence on stderr."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints and exits by itself
-    try:
-        return start(attempt, parse(arguments))
-    except (ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError) as error:
-        print(f"peft-run: {explain(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("peft-run: stopped by Ctrl-C", file=sys.stderr)
-        return 130
-    except Stopped as stop:
-        print(f"peft-run: {stop}", file=sys.stderr)
-        return 128 + stop.number
-
-
-def parse(arguments: list[str]) -> Namespace:
-    """Return Hydra's flags and the overrides, in whatever order they came."""
-    from hydra._internal.utils import get_args_parser
-
-    def refuse(message: str) -> None:
+    def error(self, message: str) -> NoReturn:
+        """Raise ValueError."""
         raise ValueError(f"{message}; peft-run --help shows what there is")
-
-    parser = get_args_parser()
-    parser.error = refuse
-    flags = parser.parse_intermixed_args(arguments)
-    for name in ("config_path", "config_name", "config_dir", "experimental_rerun"):
-        if getattr(flags, name) is not None:
-            refuse(f"--{name.replace('_', '-')} is not possible here")
-    if sum(map(bool, (flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion))) > 1:
-        refuse("only one of --run, --multirun, --cfg, --info and --shell-completion is possible at a time")
-    sweeping = r"\+*experiment=|hydra\.mode=MULTIRUN$|plan=(?!false$)"
-    is_sweep = any(re.match(sweeping, override) for override in flags.overrides)
-    flags.multirun = flags.multirun or is_sweep
-    return flags
-
-
-def start(attempt: Attempt, flags: Namespace) -> int:
-    """Do what the flags ask for and return the exit code."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    with hydra_loader() as loader:
-        hydra = GlobalHydra.instance().hydra
-        if flags.cfg or flags.info or flags.hydra_help or flags.shell_completion:
-            return show(hydra, flags)
-        loader.load_configuration = partial(compose, loader.load_configuration, True)
-        return run(attempt, hydra, flags)
-
-
-def show(hydra: Hydra, flags: Namespace) -> int:
-    """Print what --shell-completion, --hydra-help, --cfg or --info asks for."""
-    from hydra._internal.utils import get_args_parser
-    from hydra.errors import HydraException
-
-    if flags.shell_completion:
-        with suppress(HydraException):  # a half-written command has no completions
-            hydra.shell_completion("config", flags.overrides)
-    elif flags.hydra_help:
-        hydra.hydra_help(None, get_args_parser(), flags)
-    else:
-        loader = hydra.config_loader
-        loader.load_configuration = partial(compose, loader.load_configuration, False)
-        if flags.cfg:
-            hydra.show_cfg("config", flags.overrides, flags.cfg, flags.package, flags.resolve)
-        else:
-            hydra.show_info(flags.info, "config", flags.overrides)
-    return 0
-
-
-def run(attempt: Attempt, hydra: Hydra, flags: Namespace) -> int:
-    """Run a task once or, in a sweep, for each run; list what failed, and return the exit code."""
-    if not flags.multirun:
-        failure = hydra.run("config", attempt, flags.overrides).return_value
-        if failure and failure.is_wrong_request:
-            print(f"peft-run: {failure.reason}", file=sys.stderr)
-        return exit_code([failure])
-    batches = hydra.multirun("config", attempt, [*flags.overrides, "hydra.mode=MULTIRUN"])
-    jobs = [job for batch in batches for job in batch]
-    failed = [job for job in jobs if job.return_value]
-    if failed:
-        print(f"{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
-    for job in failed:
-        log = f"\n    printed: {job.return_value.log}" if job.return_value.log else ""
-        print(f"  {repeat_command(job.overrides)}\n    {job.return_value.reason}{log}", file=sys.stderr)
-    return exit_code([job.return_value for job in jobs])
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """A task as Hydra's launchers call it: returns how it failed, if it did."""
+class Work:
+    """What is done with a composed configuration."""
 
-    task: Task
-    request: Request
-    complete: Complete
-
-    def __call__(self, cfg: DictConfig) -> Failure | None:
-        """Run the task; unless the request was wrong, the traceback is printed."""
-        import traceback
-
-        from hydra.core.hydra_config import HydraConfig
-
-        hydra = HydraConfig.get()
-        try:
-            self.task(cfg, {group: hydra.runtime.choices[group] for group in groups()}, list(hydra.overrides.task))
-        except (Exception, SystemExit) as error:  # one run of a sweep does not end the others
-            failure = failure_of(error)
-            if not failure.is_wrong_request:
-                traceback.print_exception(error)
-            return failure
-        return None
+    task: Task  # does a run
+    request: Callable[[dict], None] = lambda config: None  # raises ValueError for what the task cannot do
+    complete: Callable[[dict], dict] = dict  # makes of a configuration the one that the task knows its folder by
 
 
-def exit_code(failures: list[Failure | None]) -> int:
+def command(load: Callable[[], Work]) -> None:
+    """Do what the command line asks for; `load` is called when there is something to run.
+
+    Exits with 1 for a run that failed, 2 for a request that cannot be met, 130 after Ctrl-C.
+    """
+    try:
+        code = start(load, sys.argv[1:])
+    except (ValueError, OSError) as error:
+        print(f"peft-run: {sentence(error)}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("peft-run: stopped by Ctrl-C", file=sys.stderr)
+        code = 130
+    except Stopped as stop:
+        print(f"peft-run: {stop}", file=sys.stderr)
+        code = 128 + stop.number
+    if code:
+        sys.exit(code)
+
+
+def start(load: Callable[[], Work], arguments: Sequence[str]) -> int:
+    """Show or run what some arguments ask for, and return the exit code."""
+    flags = Flags().parse_intermixed_args(arguments)
+    use_plugins(flags.plugin, flags.config_dir)
+    if flags.help or flags.version:
+        print(page() if flags.help else f"peft-run {__version__}")
+        return 0
+    from peft_cli.config.compose import composer
+
+    words = flags.overrides
+    if flags.shell_completion:
+        read_half_written()
+    with composer() as compose:
+        if flags.shell_completion or flags.hydra_help or flags.info:
+            return show_hydra(flags)
+        if flags.cfg:
+            return show_config(compose.draft(words).config, flags)
+        if flags.multirun or any(re.match(r"\+*experiment=|plan=(?!false$)", word) for word in words):
+            return run_sweep(load(), compose, words)
+        return run_once(load().task, compose(words))
+
+
+def run_once(task: Task, composed: Composed) -> int:
+    """Run a task with one configuration and return the exit code."""
+    failure = attempt(task, composed)
+    if failure and failure.is_wrong_request:
+        print(f"peft-run: {failure.reason}", file=sys.stderr)
+    return exit_code([failure])
+
+
+def run_sweep(work: Work, compose: Composer, words: Sequence[str]) -> int:
+    """Compose all runs of a sweep, do what is left of them, list what failed, and return the exit code."""
+    from peft_cli.config.experiments import combine
+    from peft_cli.config.values import check
+    from peft_cli.sweep import Options, sweep
+
+    combinations = combine(words)
+    composed = [compose(lines) for lines in combinations]
+    composed = [run._replace(config=work.complete(run.config)) for run in composed]
+    values = {field.name: composed[0].config[field.name] for field in fields(Options)}
+    check(values, Options, "")
+    options = Options(**values)
+    failures = sweep(composed, options, engine(work.task, compose.draft(combinations[0]), options), work.request)
+    failed = [(run, failure) for run, failure in zip(composed, failures, strict=True) if failure]
+    if failed:
+        print(f"{len(failed)} of {len(composed)} runs failed:", file=sys.stderr)
+    for run, failure in failed:
+        log = f"\n    printed: {failure.log}" if failure.log else ""
+        print(f"  {repeat_command(run.overrides)}\n    {failure.reason}{log}", file=sys.stderr)
+    return exit_code(failures)
+
+
+def engine(task: Task, draft: Draft, options: Options) -> Engine:
+    """Return what does the runs of a sweep, as the launcher of a configuration has it."""
+    from peft_cli.config.values import check
+    from peft_cli.sweep import local, slurm
+
+    launcher, resources = draft.choices["launcher"], draft.config["launcher"]
+    if launcher == "local":
+        return local.Local(task, options.jobs, options.jobs_per_gpu)
+    if options.jobs_per_gpu > 1:
+        raise ValueError(f"jobs_per_gpu={options.jobs_per_gpu} is for hydra/launcher=local alone")
+    if launcher == "slurm":
+        check(resources, slurm.Resources, "hydra.launcher")
+        return slurm.Slurm(task, options.jobs, slurm.Resources(**resources))
+    if options.jobs:
+        raise ValueError(f"jobs={options.jobs} is for hydra/launcher=local and hydra/launcher=slurm alone")
+    return lambda runs: {str(run.folder.path): failure for run in runs if (failure := attempt(task, run))}
+
+
+def attempt(task: Task, run: Composed | Run) -> Failure | None:
+    """Run a task in this process and return how it failed, if it did; a bug also prints its traceback."""
+    try:
+        task(run.config, run.choices, run.overrides)
+    except (Exception, SystemExit) as error:  # one run of a sweep does not end the others
+        failure = failure_of(error)
+        if not failure.is_wrong_request:
+            traceback.print_exception(error)
+        return failure
+    return None
+
+
+def exit_code(failures: Sequence[Failure | None]) -> int:
     """Return 0 if no run failed, 2 if each was a wrong request, or else 1."""
     if not any(failures):
         return 0
     return 2 if all(failure and failure.is_wrong_request for failure in failures) else 1
 
 
-def explain(error: BaseException) -> str:
-    """Return what went wrong before a run started, in one line, without Hydra's search paths."""
-    from hydra.errors import MissingConfigException, OverrideParseException
+def show_config(config: dict[str, Any], flags: Namespace) -> int:
+    """Print a configuration, or the part of it that the flags ask for, as YAML."""
+    from omegaconf import Container, OmegaConf
 
-    if isinstance(error, OverrideParseException):
-        return unreadable(error.override)
-    if isinstance(error, MissingConfigException) and error.options:
-        return f"there is no {error.missing_cfg_file}; {listed('there are', '', error.options)}"
-    return sentence(error)
+    parts = {"hydra": {"hydra": {"launcher": config.pop("launcher")}}, "job": config}
+    node: Any = OmegaConf.create(parts.get(flags.cfg, parts["job"] | parts["hydra"]))
+    if flags.package:
+        node = OmegaConf.select(node, flags.package)
+        if node is None:
+            raise ValueError(f"--package {flags.package} is not possible: --cfg {flags.cfg} has no such part")
+        print(f"# @package {flags.package}")
+    print(OmegaConf.to_yaml(node, resolve=flags.resolve) if isinstance(node, Container) else node, end="")
+    return 0
+
+
+def show_hydra(flags: Namespace) -> int:
+    """Print what --shell-completion, --hydra-help or --info asks Hydra for."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    store, hydra = ConfigStore.instance(), GlobalHydra.instance().hydra
+    for name in options("experiment"):  # their names; their files are read in config.experiments alone
+        store.store(group="experiment", name=name, node={})
+    if flags.hydra_help:
+        hydra.hydra_help(None, Flags(), flags)
+    elif flags.info:
+        hydra.show_info(flags.info, "config", flags.overrides)
+    else:
+        with suppress(HydraException):  # a half-written command has no completions
+            hydra.shell_completion("config", flags.overrides)
+    return 0
+
+
+def read_half_written() -> None:
+    """Take the flags, which Hydra does not have, out of the command that a shell asks to complete."""
+    line = os.environ.get("COMP_LINE", "")
+    with suppress(ValueError):
+        flags = Flags().parse_intermixed_args(line.split()[1:])
+        use_plugins(flags.plugin, flags.config_dir)
+        os.environ["COMP_LINE"] = " ".join(["peft-run -m", *flags.overrides]) + " " * line.endswith(" ")
 
 
 def page() -> str:
     """Return what --help prints, from the files in conf/ and experiments/."""
     lines = [PURPOSE, "Groups (group=option; * is the default)"]
     for group, default in groups().items():
-        lines += [
-            f"{group}=",
-            *rows((f"{' *'[name == default]} {name}", text) for name, text in options(group).items()),
-        ]
+        names = options(group).items()
+        lines += [f"{group}=", *rows((f"{' *'[name == default]} {name}", text) for name, text in names)]
     lines += ["", "Experiments (peft-run -m +experiment=name)"]
     lines += [*rows((f"  {name}", text) for name, text in options("experiment").items())] or ["  none"]
     lines += ["", "Keys (key=value; a key of a group as in method.lr=0.003)"]
@@ -238,18 +249,5 @@ def page() -> str:
 
 def rows(table: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield lines of at most 100 columns with a name and its explanation."""
-    from textwrap import fill
-
     for name, text in table:
         yield fill(text, 100, initial_indent=f"{name:<19} ", subsequent_indent=" " * 20, break_on_hyphens=False)
-
-
-def version() -> str:
-    """Return the installed version."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return f"peft-run {installed('peft-cli')}"
-    except PackageNotFoundError:
-        return "peft-run, a checkout that is not installed"

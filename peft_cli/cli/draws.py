@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from peft_cli.config.check import folder, resolve
+from peft_cli.config.compose import compose
+from peft_cli.config.targets import resolve
 from peft_cli.data import Data, Example, few_shot, fingerprint
 
 SHOTS = (50, 100, 200, 500)
@@ -36,13 +37,8 @@ def data_of(name: str, given: str) -> Data:
     if given.replace(",", "").isdigit():
         sizes = zip(("train", "validation"), map(int, given.split(",")), strict=True)
         return Data(*([Example(f"{split}-{i}", "", ("",)) for i in range(size)] for split, size in sizes), [], ())
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    with initialize_config_dir(str(folder("conf").resolve()), version_base=None):
-        cfg = compose("config", overrides=[f"data={name}", f"data.root={given}"])
-    keys = OmegaConf.to_container(cfg.data)
-    return resolve(keys.pop("_target_"))(**keys)
+    keys = compose([f"data={name}", f"data.root={given}"]).config["data"]
+    return resolve(keys.pop("_target_"), "data")(**keys)
 
 
 def draws(data: Data) -> dict[str, object]:

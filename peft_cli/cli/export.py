@@ -98,12 +98,12 @@ def read_config(run: Path) -> dict:
 
 def build(config: Mapping, shared: Backbone | None = None) -> Method:
     """The method of a run's configuration, on its backbone, with tensors that are not yet the run's."""
+    from peft_cli.config.targets import resolve
     from peft_cli.forms import task_kwargs
-    from peft_cli.config.check import resolve
     from peft_cli.method import Method
 
     sections = {name: dict(config[name]) for name in ("backbone", "method", "data")}
-    targets = {name: resolve(section.pop("_target_")) for name, section in sections.items()}
+    targets = {name: resolve(section.pop("_target_"), name) for name, section in sections.items()}
     data = targets["data"](**sections["data"])
     given = sections["backbone"] | task_kwargs(data, targets["method"].form)
     backbone = share(shared, given) if shared else targets["backbone"](**given)

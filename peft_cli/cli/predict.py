@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
-from peft_cli.config.check import check
+from peft_cli.config.values import check
 
 if TYPE_CHECKING:  # torch is imported when there is something to answer, so that --help stays quick
     from peft_cli.data import Example

@@ -1,19 +1,21 @@
-"""`peft-run`: the console entry point. Help and the version import nothing of what a run needs."""
+"""`peft-run`: the console entry point. What a run needs is imported when there is one, so that help stays quick."""
 
 from __future__ import annotations
 
-import sys
+from peft_cli.cli.command import Work, command
 
-from peft_cli.cli.command import command, show_page
+
+def load() -> Work:
+    """Return what peft-run does with a configuration."""
+    from peft_cli.run import experiment, refuse_impossible
+    from peft_cli.run_folder.identity import complete
+
+    return Work(experiment, refuse_impossible, complete)
 
 
 def main() -> None:
-    """Print help or the version, or run what the command line asks for."""
-    if show_page(sys.argv[1:]):
-        return
-    from peft_cli.run import experiment, refuse_impossible, with_sources
-
-    command(experiment, refuse_impossible, with_sources)()
+    """Do what the command line asks for."""
+    command(load)
 
 
 if __name__ == "__main__":

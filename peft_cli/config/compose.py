@@ -1,152 +1,195 @@
-"""From overrides to configurations, checked; quickly where a sweep asks for hundreds of them."""
+"""From overrides to checked configurations; quickly where a sweep asks for hundreds of them.
+
+overrides -> Hydra composes the options, once for each choice of them -> values are set -> resolved, normalised, checked
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from peft_cli.config.check import (
-    HYDRAS_OWN,
-    accept,
-    check_content,
-    check_experiment,
-    check_key,
-    check_keys,
-    folder,
-    groups,
-    options,
-    own,
-    settings,
-)
+import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, MissingConfigException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
 
-if TYPE_CHECKING:
-    from hydra.core.config_loader import ConfigLoader
-    from omegaconf import DictConfig
+from peft_cli.config.experiments import chosen_settings, combine, read_experiment
+from peft_cli.config.options import groups, list_options, option_file, options, resource_folder
+from peft_cli.config.overrides import read_single
+from peft_cli.config.plugins import NAMED, config_folders, plugin_flags
+from peft_cli.config.targets import check_target
+from peft_cli.config.values import expand_paths, format_value, leaves, normalise
 
 
 class Composed(NamedTuple):
-    """One run of a sweep: its own overrides, its resolved configuration, and the chosen option of each group."""
+    """One run: the words of the command that asks for it, its configuration, and the chosen option of each group."""
 
     overrides: list[str]
-    config: dict
+    config: dict[str, Any]
     choices: dict[str, str]
 
 
-def compose(plain: Callable, runs: bool, *, config_name: str, overrides: list[str], run_mode: Any, **rest: Any) -> Any:
-    """Return Hydra's composition (`plain`), after a check of each override and of the whole.
+class Draft(NamedTuple):
+    """A configuration with its launcher, before its interpolations are resolved."""
 
-    A sweep is composed from the first value of each key here and from each combination later: so keys of a
-    method can be set in a sweep that has not got the default method.
-    """
-    from hydra.types import RunMode
-
-    is_sweep = run_mode is RunMode.MULTIRUN
-    accepted = [accept(override, is_sweep) for override in overrides]
-    firsts = [first for _, first in accepted]
-    try:
-        cfg = plain(config_name=config_name, overrides=firsts, run_mode=run_mode, **rest)
-    except Exception:
-        check_keys(firsts, plain)
-        raise
-    choices = cfg.hydra.runtime.choices
-    if "experiment" in choices:
-        check_experiment(cfg, plain)
-        more = [] if is_sweep else settings(choices.experiment, choices, firsts)
-        if more:
-            check_keys([*firsts, *more], plain)
-            cfg = plain(config_name=config_name, overrides=[*firsts, *more], run_mode=run_mode, **rest)
-    cfg.hydra.overrides.task = [line for line, _ in accepted if not re.match(HYDRAS_OWN, line)]
-    check_content(cfg, is_complete=runs and not is_sweep)
-    return cfg
+    config: dict[str, Any]
+    defaults: dict[str, Any]  # of the same options
+    choices: dict[str, str]
 
 
-class Composer:
-    """Composes the runs of a sweep: Hydra puts each choice of options together once, values are set on copies of it."""
+class ConfigFolders(SearchPathPlugin):
+    """Puts the folders of options that a user named behind our own, where Hydra looks for options."""
 
-    def __init__(self, loader: ConfigLoader, master: DictConfig):
-        self.loader, self.hydras_own = loader, list(master.hydra.overrides.hydra)
-        self.chosen, self.parsed = cache(self.choose), cache(self.parse)
-
-    def __call__(self, overrides: list[str]) -> Composed:
-        """Return the run that some overrides ask for; raises ValueError where there is none."""
-        from omegaconf import OmegaConf
-
-        is_choice = re.compile(rf"\+*({'|'.join(groups())}|experiment)=").match
-        cfg, empty = self.chosen(tuple(filter(is_choice, overrides)))
-        choices = cfg.hydra.runtime.choices
-        ours = deepcopy(empty)
-        for line in overrides:
-            if not is_choice(line):
-                key, value = self.parsed(line)
-                check_key(key, cfg)
-                OmegaConf.update(ours, key, value, merge=True)
-        check_content(ours, is_complete=True)
-        config = OmegaConf.to_container(ours, resolve=True)
-        return Composed(list(overrides), config, {group: choices[group] for group in groups()})
-
-    def choose(self, choices: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
-        """Return the composition of some choices of options, and the same without Hydra's part."""
-        from hydra.types import RunMode
-        from omegaconf import OmegaConf
-
-        plain = type(self.loader).load_configuration.__get__(self.loader)  # Hydra's, not what command.py put there
-        overrides = [*self.hydras_own, *choices]
-        cfg = compose(plain, False, config_name="config", overrides=overrides, run_mode=RunMode.RUN)
-        return cfg, OmegaConf.create(own(cfg, resolve=False))
-
-    def parse(self, line: str) -> tuple[str, Any]:
-        """Return the key and the value of an override."""
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-
-        (override,) = OverridesParser.create(self.loader).parse_overrides([accept(line, False)[0]])
-        return override.key_or_group, override.value()
-
-
-def experiments() -> Iterator[str]:
-    """Yield the folder, as it is called below `runs`, of each run that an experiment of experiments/ asks for."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf
-
-    from peft_cli.run_folder.result import folder_of
-
-    for experiment in options("experiment"):
-        with hydra_loader() as loader:
-            overrides = [f"+experiment={experiment}", "hydra.mode=MULTIRUN"]
-            plain = type(loader).load_configuration.__get__(loader)
-            cfg = compose(plain, False, config_name="config", overrides=overrides, run_mode=RunMode.MULTIRUN)
-            params = OmegaConf.to_container(cfg.hydra.sweeper.params) or {}
-            asked = [f"+experiment={experiment}", *(f"{key}={value}" for key, value in params.items())]
-            parsed = OverridesParser.create(loader).parse_overrides(asked)
-            composer = Composer(loader, cfg)
-            for one in BasicSweeper.split_arguments(parsed, None)[0]:
-                run = composer(one)
-                yield str(folder_of(run.config, run.choices).path.relative_to(run.config["runs"]))
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the folders."""
+        for folder in config_folders():
+            search_path.append("peft-run", f"file://{folder}")
 
 
 @contextmanager
-def hydra_loader() -> Iterator[ConfigLoader]:
-    """Yield what composes configurations from conf/ and experiments/, with Hydra's global state while it is needed."""
-    from hydra import version as hydra_version
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.hydra import Hydra
-    from hydra._internal.utils import create_config_search_path
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.global_hydra import GlobalHydra
-
-    hydra_version.setbase("1.3")
-    loader = ConfigLoaderImpl(create_config_search_path(f"file://{folder('conf')}"))
-    ConfigStore.instance().repo.pop("experiment", None)
-    for name in options("experiment"):  # names for tab completion; `accept` reads the file that is asked for
-        ConfigStore.instance().store(group="experiment", name=name, node={})
+def composer() -> Iterator[Composer]:
+    """Yield what composes configurations, with Hydra's global state while it is needed; its errors are ValueErrors."""
+    Plugins.instance().register(ConfigFolders)
     GlobalHydra.instance().clear()
-    GlobalHydra.instance().initialize(Hydra("peft-run", loader))
     try:
-        yield loader
-    finally:
-        GlobalHydra.instance().clear()
+        with hydra.initialize_config_dir(str(resource_folder("conf").resolve()), "peft-run", version_base="1.3"):
+            yield Composer()
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ValueError(describe_error(error)) from error
+
+
+def compose(overrides: Sequence[str]) -> Composed:
+    """Return the run that some overrides ask for; raises ValueError where there is none."""
+    with composer() as composed:
+        return composed(overrides)
+
+
+class Composer:
+    """Composes runs: each choice of options is put together once, values are set on copies of it."""
+
+    def __init__(self) -> None:
+        self.choose, self.read = cache(choose), cache(read_single)
+
+    def __call__(self, overrides: Sequence[str]) -> Composed:
+        """Return the run that some overrides ask for; raises ValueError where there is none."""
+        config, defaults, choices = self.draft(overrides)
+        del config["launcher"]
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
+        config = expand_paths(normalise(resolved, defaults))
+        check_complete(config)
+        own = [line for line in overrides if not self.read(line).key.startswith("launcher")]
+        names = {group: choices[group] for group in groups() if group != "launcher"}
+        return Composed([*plugin_flags(), *own], config | deepcopy(NAMED), names)
+
+    def draft(self, overrides: Sequence[str]) -> Draft:
+        """Return the configuration that some overrides ask for; a value may be missing, and a target has to be ours."""
+        settings, choices = [self.read(line) for line in overrides], {*groups(), "experiment"}
+        draft = self.choose(tuple((one.key, one.texts[0]) for one in settings if one.key in choices))
+        draft = with_values(draft, {one.key: one.value for one in settings if one.key not in choices})
+        check_targets(draft.config)
+        return draft
+
+
+def choose(choices: tuple[tuple[str, str], ...]) -> Draft:
+    """Return the configuration of some options, and of an experiment if it is one of them."""
+    chosen = {group: option.strip(" '\"") for group, option in choices}
+    name = chosen.pop("experiment", None)
+    if name is None:
+        return compose_options(chosen)
+    experiment = read_experiment(name)
+    settings = chosen_settings(experiment, groups() | experiment.choices | chosen)
+    more = {key: str(settings.pop(key)) for key in groups() if key in settings}
+    draft = compose_options(experiment.choices | more | chosen)
+    try:
+        return with_values(draft, experiment.values | settings)
+    except ValueError as error:
+        raise ValueError(f"{experiment.path}: {error}") from None
+
+
+def compose_options(chosen: Mapping[str, str]) -> Draft:
+    """Return the configuration of some options, as Hydra composes it."""
+    for group, option in chosen.items():
+        option_file(group, option)
+    config: Any = OmegaConf.to_container(hydra.compose("config", [f"{group}={chosen[group]}" for group in chosen]))
+    return Draft(config, config, groups() | chosen)
+
+
+def with_values(draft: Draft, values: Mapping[str, object]) -> Draft:
+    """Return a copy of a draft with values for some dotted keys, where a mapping is added to the one that is there."""
+    config = deepcopy(draft.config)
+    for key, value in values.items():
+        check_key(key, draft._replace(config=config))
+        section, (*parents, last) = config, key.split(".")
+        for parent in parents:
+            section[parent] = section[parent] or {}  # an option that is null takes any mapping
+            section = section[parent]
+        before = section.get(last)
+        section[last] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
+    return draft._replace(config=config)
+
+
+def check_key(key: str, draft: Draft) -> None:
+    """Raise ValueError unless a dotted key can have a value."""
+    head, *rest = key.split(".")
+    config, name = draft.config, key.rpartition(".")[2]
+    elsewhere = [f"{group}.{name}" for group in groups() if name in config[group]]
+    if head not in config:
+        raise ValueError(f"there is no key {head}; {list_options('there are', head, config, elsewhere)}")
+    if bool(rest) != (head in groups()):
+        raise ValueError(f"there is no value {key}; {head} is {'a single value' if rest else 'a group of them'}")
+    if rest and rest[0] not in config[head]:
+        names = [name for name in config[head] if not name.startswith("_")]
+        names_it = list_options("it has", rest[0], names, elsewhere)
+        raise ValueError(f"{head}={draft.choices[head]} has no key {rest[0]}; {names_it}")
+    if rest[1:] and not isinstance(config[head][rest[0]], dict | None):
+        raise ValueError(f"there is no value {key}; {head}.{rest[0]} is a single value")
+
+
+def check_complete(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for a key without a value, and for a folder of runs that cannot be one."""
+    for key, value in leaves(config):
+        if value == "???":
+            raise ValueError(f"{key} has no value; add {key}=... to the command")
+    runs = config["runs"]
+    if not isinstance(runs, str) or not runs:
+        raise ValueError(f"runs={format_value(runs)} is not possible: it has to be text, the folder of all run folders")
+    if files := [path for path in (Path(runs), *Path(runs).parents) if path.is_file()]:
+        raise ValueError(f"runs={runs} is not possible: {files[0]} is a file, and it has to be a folder")
+
+
+def check_targets(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for a target that its group may not have, and for one where there is no target."""
+    for key, value in leaves(config):
+        group, _, name = key.rpartition(".")
+        if name == "_target_" and group not in ("data", "backbone", "method"):
+            raise ValueError(f"{key}={value} is not possible: {group} has no target")
+        if name == "_target_" or (key == "data.flatten" and value):
+            check_target(value, key.partition(".")[0])
+
+
+def experiment_runs() -> Iterator[Composed]:
+    """Yield each run that an experiment of experiments/ asks for."""
+    with composer() as compose:
+        for name in options("experiment"):
+            yield from map(compose, combine([f"+experiment={name}"]))
+
+
+def describe_error(error: BaseException) -> str:
+    """Return one sentence about an error of Hydra, OmegaConf or YAML, without search paths and types."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}, is not YAML: {error.problem}"
+    if isinstance(error, MissingConfigException) and error.options:
+        return f"there is no {error.missing_cfg_file}; {list_options('there are', '', error.options)}"
+    if isinstance(error, OmegaConfBaseException):
+        return (f"{error.full_key}: " if error.full_key else "") + str(error).splitlines()[0]
+    causes = [error.__cause__] if isinstance(error.__cause__, OmegaConfBaseException) else []
+    return "; ".join(filter(None, [" ".join(str(error).split()), *map(describe_error, causes)]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
 
-from peft_cli.config.check import resolve
+from peft_cli.config.targets import resolve
 from peft_cli.data import Data, Example, Hypothesis
 from peft_cli.data.reading.origin import SPLITS, check_counts, find, from_hub, locate, notes, told
 from peft_cli.data.reading.rows import SUFFIXES, Row, read, suffix
@@ -146,7 +146,7 @@ def load(
     Raises ValueError for a file that is absent, has other counts than were published, or has a line that is no example.
     """
     check_texts(source, labels, classes)
-    reshape = resolve(flatten) if flatten else None
+    reshape = resolve(flatten, "data") if flatten else None
     reading = Reading(
         source, target, labels, classes, scale, columns, rename or {}, encoding, reshape, allow_empty, skip_bad_lines
     )

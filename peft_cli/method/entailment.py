@@ -11,7 +11,9 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone, Batch
-from peft_cli.config.check import check, check_option, folder, resolve
+from peft_cli.config.options import option_file
+from peft_cli.config.targets import resolve
+from peft_cli.config.values import check
 from peft_cli.forms.heads import renew_head, words_head
 from peft_cli.forms.templates import NO_SLOT, templates_of
 from peft_cli.method import Method
@@ -89,9 +91,8 @@ class Entailment(Method):
 
     def build_second(self, name: str, options: dict[str, Any]) -> Method:
         """The method `name` on the same backbone; what it trains of the backbone itself is its own alone."""
-        check_option("method", name)
-        arguments = OmegaConf.to_container(OmegaConf.load(folder("conf") / "method" / f"{name}.yaml"))
-        target = resolve(arguments.pop("_target_"))
+        arguments = OmegaConf.to_container(OmegaConf.load(option_file("method", name)))
+        target = resolve(arguments.pop("_target_"), "method")
         check(options, target, "method.options")
         if target.inputs is not Method.inputs:
             raise ValueError(

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
-PACKAGE = Path(__file__).parents[1]
+from peft_cli.config.plugins import code_paths
 
 
 class Failure(NamedTuple):
@@ -26,27 +26,18 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def is_wrong_request(error: BaseException) -> bool:
-    """Tell a request that cannot be met from a bug: a file that is absent, or a ValueError raised in this package."""
+    """Whether an error is a wrong request and no bug: an absent file, or a ValueError of this package or a plug-in."""
     if isinstance(error, FileNotFoundError | PermissionError):
         return True
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, ValueError) and Path(innermost).is_relative_to(PACKAGE)
+    innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return isinstance(error, ValueError) and any(innermost.is_relative_to(path) for path in code_paths())
 
 
 def sentence(error: BaseException) -> str:
-    """Return what went wrong in one line, without OmegaConf's types and YAML's context."""
-    from omegaconf.errors import OmegaConfBaseException  # here, so that help stays quick
-    from yaml import MarkedYAMLError
-
-    if isinstance(error, MarkedYAMLError) and error.problem_mark:
-        return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}, is not YAML: {error.problem}"
-    if isinstance(error, OmegaConfBaseException):
-        key = f"{error.full_key}: " if error.full_key else ""
-        return key + str(error).splitlines()[0]
+    """Return what went wrong in one line."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    causes = [error.__cause__] if isinstance(error.__cause__, OmegaConfBaseException) else []
-    return "; ".join(filter(None, [" ".join(str(error).split()), *map(sentence, causes)]))
+    return " ".join(str(error).split())
 
 
 def repeat_command(overrides: list[str]) -> str:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from peft_cli.method import Method, told
+from peft_cli.method import Method, describe_shapes
 from peft_cli.run_folder.result import CANNOT_CHANGE_A_RESULT, SEEDS, without
 
 
@@ -97,7 +97,7 @@ def chosen(method: Method, stored: dict[str, Tensor], names: Sequence[str]) -> d
         if "absent" in shapes or shapes[0] != shapes[1]:
             raise ValueError(
                 f"init_tensors={name} is {shapes[0]} in the run of init_from and {shapes[1]} in the method; "
-                f"they have {told(stored)} and {told(own)}"
+                f"they have {describe_shapes(stored)} and {describe_shapes(own)}"
             )
     return {name: stored[name] for name in names}
 
@@ -120,5 +120,5 @@ def mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     shapes = {name: tensor.shape for name, tensor in first.items()}
     for state in states[1:]:
         if {name: tensor.shape for name, tensor in state.items()} != shapes:
-            raise ValueError(f"init_from has runs whose tensors differ: {told(first)} and {told(state)}")
+            raise ValueError(f"init_from has runs whose tensors differ: {describe_shapes(first)} and {describe_shapes(state)}")
     return {name: torch.stack([state[name] for state in states]).mean(0) for name in first}

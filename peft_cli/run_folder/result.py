@@ -20,7 +20,7 @@ from peft_cli.data import Example
 CANNOT_CHANGE_A_RESULT = (
     *("runs", "wandb", "data.root", "backbone.device", "train.checkpoint_seconds"),
     *("train.cache_gb", "train.checkpointing", "train.compile"),
-    *("jobs", "jobs_per_gpu", "retry", "plan"),
+    *("jobs", "jobs_per_gpu", "retry", "plan", "plugins", "config_dirs"),
 )
 UNTOUCHED = "untouched"  # in place of a method with shots=0
 SEEDS = ("seed", "data_seed")

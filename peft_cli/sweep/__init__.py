@@ -10,16 +10,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from omegaconf import DictConfig
 from pydantic import PositiveInt
 
-from peft_cli.config.check import check
-from peft_cli.config.compose import Composed
+from peft_cli.config.values import check
 from peft_cli.run_folder.failure import Failure, repeat_command
 from peft_cli.run_folder.lock import owner
 from peft_cli.run_folder.result import RunFolder, folder_of
+
+if TYPE_CHECKING:
+    from peft_cli.config.compose import Composed
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Run:
         return self.failure()
 
 
-Task = Callable[[DictConfig, dict[str, str], list[str]], None]  # a run's configuration, options and overrides
+Task = Callable[[dict, dict[str, str], list[str]], None]  # a run's configuration, options and overrides
 Engine = Callable[[Sequence[Run]], dict[str, Failure]]  # does runs, and tells the failures by folder
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from omegaconf import OmegaConf
 from pydantic import PositiveFloat, PositiveInt
 
 from peft_cli.run_folder.failure import Failure
@@ -97,7 +96,7 @@ class Work:
     def is_done(self) -> bool:
         """Does the run unless another process holds it, as one of a lost node seems to until its claim is old."""
         try:
-            self.task(OmegaConf.create(self.run.config), self.run.choices, self.run.overrides)
+            self.task(self.run.config, self.run.choices, self.run.overrides)
         except Busy as busy:
             print(f"peft-run: {busy}", file=sys.stderr)
             return False

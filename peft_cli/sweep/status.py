@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from peft_cli.run_folder.lock import owner
+from peft_cli.run_folder.result import folder_of
 from peft_cli.sweep import queue
 from peft_cli.sweep.board import duration
 
@@ -88,9 +89,9 @@ def began_at(path: Path) -> float:
 
 def stale(folders: Sequence[Path]) -> str:
     """The run folders below some folders whose configuration no experiment asks for, with their sizes."""
-    from peft_cli.config.compose import experiments
+    from peft_cli.config.compose import experiment_runs
 
-    named = set(experiments())
+    named = {folder_of(run.config, run.choices).path.relative_to(run.config["runs"]) for run in experiment_runs()}
     lines, total, count = [], 0, 0
     for folder in folders:
         for path in run_folders(folder):

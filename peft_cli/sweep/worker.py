@@ -12,8 +12,6 @@ from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from typing import NoReturn
 
-from omegaconf import OmegaConf
-
 from peft_cli.run_folder.failure import failure_of
 from peft_cli.run_folder.lock import LOST, Busy
 from peft_cli.run_folder.result import OUTPUT
@@ -28,7 +26,7 @@ def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
     settle_in(environment)
     redirect(run)
     try:
-        task(OmegaConf.create(run.config), run.choices, run.overrides)
+        task(run.config, run.choices, run.overrides)
     except Busy as busy:
         print(f"peft-run: {busy}", file=sys.stderr)
         sys.exit(LOST)

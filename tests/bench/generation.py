@@ -43,7 +43,7 @@ def beams(name: str, settings: Settings) -> list[Line]:
 def attached(place: Backbone, overrides: tuple[str, ...]) -> Method:
     """A method with tensors that matter."""
     torch.manual_seed(0)
-    method = build(composed(*overrides)["method"], backbone=place).eval()
+    method = build(composed(*overrides)["method"], "method", backbone=place).eval()
     stir(method)
     return method.requires_grad_(False)
 

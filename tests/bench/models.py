@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from transformers import (
@@ -20,7 +17,7 @@ from transformers import (
 from peft_cli.backbone import Backbone, Encoded
 from peft_cli.backbone.hooks import IMPLEMENTATION
 from peft_cli.backbone.loading import EMBEDDED
-from peft_cli.config.compose import Composer, compose, hydra_loader
+from peft_cli.config.compose import compose
 from tests.bench.lines import Settings
 
 BART = {"encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 12, "decoder_attention_heads": 12}
@@ -84,21 +81,9 @@ def stir(module: nn.Module) -> None:
             p += 0.02 * torch.randn_like(p)
 
 
-@contextmanager
-def composer() -> Iterator[Composer]:
-    """What makes configurations of overrides."""
-    from hydra.types import RunMode
-
-    with hydra_loader() as loader:
-        plain = type(loader).load_configuration.__get__(loader)
-        master = compose(plain, False, config_name="config", overrides=[], run_mode=RunMode.MULTIRUN)
-        yield Composer(loader, master)
-
-
 def composed(*overrides: str) -> dict:
     """The configuration of a run."""
-    with composer() as made:
-        return made(list(overrides)).config
+    return compose(overrides).config
 
 
 def gradients(named: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 
 from peft_cli.backbone import Backbone, Encoded
-from peft_cli.speed import speed_up
 from peft_cli.backbone.loading import DTYPES
 from peft_cli.method import Method
 from peft_cli.run import build
+from peft_cli.speed import speed_up
 from peft_cli.train import ADAMW, Recipe, backward
 from tests.bench import peers
 from tests.bench.compare import Step, compare
@@ -39,7 +39,7 @@ def ours(place: Backbone, batch: list[Encoded], *overrides: str, stirred: bool =
     """A step with the method that `overrides` say, as a run takes it."""
     config = composed(*overrides)
     torch.manual_seed(0)
-    method = build(config["method"], backbone=place).train()
+    method = build(config["method"], "method", backbone=place).train()
     if stirred:
         stir(method)
     return ours_of(method, place, batch, Recipe(**config["train"]))

@@ -10,12 +10,12 @@ from statistics import median
 
 import pytest
 
-from peft_cli.cli.command import command
-from peft_cli.config import check
+from peft_cli.cli.command import Work, command
+from peft_cli.config import options, targets
 
 ROOT = Path(__file__).parents[2]
 
-ENTRY = "from peft_cli.cli.command import command; command(None)()"
+ENTRY = "from peft_cli.cli.command import command; command(None)"
 EXPERIMENT = """\
 # Two methods, two seeds
 defaults:
@@ -29,20 +29,20 @@ hydra:
 """
 
 
-def task(cfg, choices, overrides):
-    if cfg.seed == 1:
+def task(config, choices, overrides):
+    if config["seed"] == 1:
         raise RuntimeError("seed 1 is\nbroken")
-    if cfg.seed == 2:
+    if config["seed"] == 2:
         raise SystemExit(4)
-    if cfg.seed == 3:
-        check.resolve("os.system")  # a ValueError from inside the package
-    if cfg.seed == 4:
+    if config["seed"] == 3:
+        targets.resolve("os.system", "method")  # a ValueError from inside the package
+    if config["seed"] == 4:
         raise ValueError("from outside the package")
-    if cfg.seed == 5:
+    if config["seed"] == 5:
         raise KeyboardInterrupt
-    if cfg.seed == 6:
+    if config["seed"] == 6:
         Path("absent.csv").read_text()
-    print(choices["method"], cfg.shots, cfg.seed, cfg.method.lr)
+    print(choices["method"], config["shots"], config["seed"], config["method"]["lr"])
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def peft_run(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["peft-run", *arguments])
         code = 0
         try:
-            command(task)()
+            command(lambda: Work(task))
         except SystemExit as error:
             code = error.code
         return code, *capsys.readouterr()
@@ -79,7 +79,8 @@ def checkout(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "table1.yaml").write_text(EXPERIMENT)
-    monkeypatch.setattr(check, "PACKAGE", tmp_path / "peft_cli")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(options, "PACKAGE", tmp_path / "peft_cli")
     return tmp_path
 
 
@@ -105,7 +106,9 @@ WRONG = {
     "shots.foo=1": ["shots is a single value"],
     "method/x=1": ["no key method/x"],
     "hydra=1": ["no key hydra"],
-    "hydra.foo=1": ["hydra.foo"],
+    "hydra.foo=1": ["no key hydra"],
+    "hydra.launcher.foo=1": ["launcher=local has no key foo"],
+    "hydra/launcher=lsurm": ["there is no launcher=lsurm", "did you mean slurm?"],
     "~method": ["~method", "not removed or moved"],
     "~shots=50": ["not removed or moved"],
     "method@train=pt": ["not removed or moved"],
@@ -125,10 +128,29 @@ WRONG = {
     "-m method=pt,lroa": ["there is no method=lroa"],
     "-m method=ft,pt method.top_blocks=3": ["method=pt has no key top_blocks"],
     "-m seed=range(0,0)": ["cannot be read"],
-    "-m hydra.run.dir=a,b": ["hydra.run.dir=a,b"],
-    "-m --cfg job": ["only one of"],
+    "lr=0.1": ["there is no key lr", "did you mean method.lr?"],
+    "train.lr=0.1": ["train=few_shot has no key lr", "did you mean method.lr?"],
+    "batch_size=3": ["did you mean train.batch_size or decode.batch_size?"],
+    "method.lr.x=1": ["method.lr is a single value"],
+    "train=5 train.steps.x=1": ["there is no train=5"],
+    "runs=null": ["runs=null is not possible: it has to be text"],
+    "runs=''": ["runs= is not possible"],
+    "runs=3": ["runs=3 is not possible: it has to be text"],
+    "runs=../file": ["../file is a file, and it has to be a folder"],
+    "-m runs=../file/inner seed=0,1": ["../file is a file"],
+    "data={_target_:x}": ["there is no data={_target_:x}"],
+    "method.text={_target_:os.system}": ["method.text has no target"],
+    "data._target_=peft_cli.cli.draws.main": ["has to be inside peft_cli.data"],
+    "backbone._target_=peft_cli.backbone.Backbone": ["has to be peft_cli.backbone.load_backbone"],
+    "method._target_=peft_cli.data.files.load": ["has to be inside peft_cli.method"],
+    "data=files data.train=a data.test=b data.flatten=peft_cli.cli.draws.main": ["has to be inside peft_cli.data"],
+    "-m --cfg job": ["not allowed with"],
     "--cfg jobs": ["jobs", "peft-run --help"],
-    "--config-dir x": ["--config-dir"],
+    "--config-dir x": ["--config-dir x", "no such folder"],
+    "--plugin absent_package": ["--plugin absent_package", "installed or on PYTHONPATH"],
+    "--plugin peft_cli": ["--plugin peft_cli"],
+    "--plugin a/b": ["--plugin a/b"],
+    "--cfg job --package absent": ["has no such part"],
     "--unknown": ["--unknown", "peft-run --help"],
     "seed=3": ["_target_=os.system"],
     "seed=6": ["absent.csv: No such file"],
@@ -160,7 +182,7 @@ def test_a_broken_yaml_is_named_with_its_line(file, peft_run, checkout):
         ("method: {foo: 1}", "method=spt has no key foo"),
         ("train: 5", "train is a group"),
         ("method: {_target_: os.system}", "inside peft_cli"),
-        ("defaults: [override /method: lroa]", "there is no method/lroa; there are"),
+        ("defaults: [override /method: lroa]", "there is no method=lroa; there are"),
         ("hydra: {sweeper: {params: {method: 'pt,lroa'}}}", "there is no method=lroa"),
         ("hydra: {sweeper: {params: {method: 'pt,'}}}", "method=pt,"),
     ],
@@ -210,14 +232,14 @@ def test_a_sweep_may_set_a_key_that_the_default_method_has_not_got(sweep):
 def test_a_sweep_lists_its_failures_after_all_runs(sweep):
     code, out, err = sweep("-m", "shots=5", "seed=1,2,3,0", "method.text='a b'")
     assert (code, out) == (1, "spt 5 0 0.3\n")
-    assert err[err.index("3 of 4") :].splitlines() == [
+    assert err[err.index("3 of 4 runs") :].splitlines() == [
         "3 of 4 runs failed:",
         """  peft-run shots=5 seed=1 'method.text='"'"'a b'"'"''""",
         "    RuntimeError: seed 1 is broken",
         """  peft-run shots=5 seed=2 'method.text='"'"'a b'"'"''""",
         "    SystemExit: 4",
         """  peft-run shots=5 seed=3 'method.text='"'"'a b'"'"''""",
-        "    _target_=os.system is not possible: it has to be a name inside peft_cli",
+        "    method._target_=os.system is not possible: it has to be inside peft_cli.method, or in a package that --plugin names",
     ]
 
 
@@ -235,14 +257,13 @@ def test_an_experiment_is_a_sweep(line, sweep, checkout):
 
 
 def test_a_failed_run_of_an_experiment_is_repeated_alone(sweep, checkout):
-    assert sweep("method=pt", "seed=0", "+experiment=table1") == (0, "pt 7 0 0.3\n", "")
+    assert sweep("method=pt", "seed=0", "+experiment=table1")[:2] == (0, "pt 7 0 0.3\n")
 
 
-def test_a_run_leaves_no_files_and_a_sweep_one(sweep):
+def test_the_command_leaves_no_files_of_its_own(sweep):
     sweep()
-    assert list(Path.cwd().rglob("*")) == []
     sweep("-m", "seed=0,1", "runs=here")
-    assert [str(file) for file in Path().rglob("*") if file.is_file()] == ["here/.sweep/multirun.yaml"]
+    assert list(Path.cwd().rglob("*")) == []
 
 
 @pytest.mark.parametrize(
@@ -292,13 +313,13 @@ def test_the_version_is_told(peft_run):
     assert peft_run("--version")[1].startswith("peft-run")
 
 
-def test_help_takes_less_than_half_a_second():
+def test_help_is_quick():
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
         run_python(ENTRY, "--help")
         seconds.append(time.perf_counter() - start)
-    assert median(seconds) <= 0.5
+    assert median(seconds) <= 0.5  # 0.1 where nothing else runs
 
 
 def test_help_imports_nothing_heavy():

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from peft_cli.cli.export import build, export, main
-from peft_cli.config.check import resolve
+from peft_cli.config.targets import resolve
 from tests.conftest import examples_for, make_backbone
 
 ROOT = Path(__file__).parents[2]
@@ -120,4 +120,4 @@ def test_an_unfinished_run_is_refused(tmp_path):
 def test_the_adapter_names_its_backbone(run, tmp_path):
     settings = json.loads((export(run[0], tmp_path / "adapter") / "adapter_config.json").read_text())
     assert settings["base_model_name_or_path"].endswith("model") and settings["num_virtual_tokens"] == 4
-    assert resolve("peft_cli.method.pt.PT") is type(run[1])
+    assert resolve("peft_cli.method.pt.PT", "method") is type(run[1])

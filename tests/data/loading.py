@@ -5,7 +5,8 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from peft_cli.config.check import check, resolve
+from peft_cli.config.targets import resolve
+from peft_cli.config.values import check
 from peft_cli.data import Data
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -55,6 +56,6 @@ def load_data(*overrides: str) -> Data:
     """What the loader of a configuration gives, as in load_data("data=e2e", "data.root=...")."""
     with initialize_config_dir(str(CONF), version_base=None):
         keys = OmegaConf.to_container(compose("config", overrides=list(overrides)).data)
-    target = resolve(keys.pop("_target_"))
+    target = resolve(keys.pop("_target_"), "data")
     check(keys, target, "data")
     return target(**keys)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from peft_cli.config.check import resolve
+from peft_cli.config.targets import resolve
 from peft_cli.recipe import Recipe
 from peft_cli.train import Batches, batch_loss, step
 from tests.conftest import CONFIGS, examples_for, make_backbone
@@ -21,13 +21,13 @@ GREEDY = {"num_beams": 1, "max_new_tokens": 8, "min_new_tokens": 8}
 
 
 def form_of(path: Path) -> str:
-    return resolve(OmegaConf.load(path)["_target_"]).form
+    return resolve(OmegaConf.load(path)["_target_"], "method").form
 
 
 def make_method(path: Path, backbone):
     arguments = OmegaConf.to_container(OmegaConf.load(path))
     torch.manual_seed(1)
-    return resolve(arguments.pop("_target_"))(backbone, **arguments)
+    return resolve(arguments.pop("_target_"), "method")(backbone, **arguments)
 
 
 def refusal(path: Path, family: str) -> str | None:
@@ -256,7 +256,7 @@ def count_passes(backbone) -> list:
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_a_methods_docstring_has_its_start_and_its_source(path):
-    docstring = resolve(OmegaConf.load(path)["_target_"]).__doc__
+    docstring = resolve(OmegaConf.load(path)["_target_"], "method").__doc__
     assert "step 0" in docstring and "https://" in docstring
     assert "Departure" in docstring or "cannot be called the paper's" in docstring
 
@@ -270,7 +270,7 @@ def test_what_cannot_work_says_so():
         for family in ("bart", "t5", "roberta")
     }
     no_form = {
-        (path.stem, family): f"{resolve(OmegaConf.load(path)['_target_']).__name__} needs an encoder with "
+        (path.stem, family): f"{resolve(OmegaConf.load(path)['_target_'], 'method').__name__} needs an encoder with "
         f"backbone.form={form_of(path)}, and {family} has backbone.form=classes here"
         for path in YAMLS
         if form_of(path) != "classes"

@@ -8,7 +8,7 @@ import pytest
 
 from peft_cli.backbone import Backbone, load
 from peft_cli.backbone.loading import EMBEDDED
-from peft_cli.config.check import options
+from peft_cli.config.options import options
 from peft_cli.evaluate import Decoding, predict
 from peft_cli.method import Method
 from peft_cli.pretrain.architectures import ARCHITECTURES, D_MODEL, VOCABULARY

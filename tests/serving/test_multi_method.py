@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
 
-from peft_cli.config.check import resolve
+from peft_cli.config.targets import resolve
 from peft_cli.serving.multi_method import check_methods, forward_methods, method_inputs, predict_methods
 from peft_cli.serving.shared_rows import share_weights
 from tests.conftest import CONFIGS, examples_for, make_backbone
@@ -24,7 +24,7 @@ def construct(name: str, backbone, second: bool = False):
     arguments = OmegaConf.to_container(OmegaConf.load(YAMLS[name]))
     sizes = {key: values[second] for key, values in SIZES.items() if arguments.get(key) is not None}
     arguments |= sizes | ({"bottleneck": None} if name in ("prefix", "infix") and second else {})
-    method = resolve(arguments.pop("_target_"))(backbone, **arguments)
+    method = resolve(arguments.pop("_target_"), "method")(backbone, **arguments)
     with torch.no_grad():
         for p in method.parameters():
             p += 0.1 * torch.randn_like(p)

@@ -27,9 +27,10 @@ from tests.sweep.mini_slurm import MiniSlurm
 on_slurm = pytest.mark.slurm
 TASK = """
 import sys
-from peft_cli.cli.command import command
+from peft_cli.cli.command import Work, command
 from tests.sweep import test_local
-command(getattr(test_local, sys.argv.pop(1)))()
+task = getattr(test_local, sys.argv.pop(1))
+command(lambda: Work(task))
 """
 IN_A_JOB = """
 import sys, time

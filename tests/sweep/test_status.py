@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from peft_cli import report
-from peft_cli.config import check
-from peft_cli.config.compose import experiments
+from peft_cli.config.compose import experiment_runs
 from peft_cli.run_folder.lock import locked
-from peft_cli.run_folder.result import RunFolder
+from peft_cli.run_folder.result import RunFolder, folder_of
 from peft_cli.sweep.status import stale, status
 
 
@@ -21,7 +20,7 @@ def checkout(tmp_path_factory, monkeypatch):
     shutil.copytree(Path(__file__).parents[2] / "conf", folder / "conf")
     (folder / "experiments").mkdir()
     (folder / "experiments" / "table1.yaml").write_text("hydra: {sweeper: {params: {method: 'pt,ft', seed: '0,1'}}}")
-    monkeypatch.setattr(check, "PACKAGE", folder / "peft_cli")
+    monkeypatch.setattr(options, "PACKAGE", folder / "peft_cli")
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_a_job_in_the_queue_is_told_as_such(runs, monkeypatch):
 
 
 def test_stale_lists_what_no_experiment_asks_for_and_deletes_nothing(runs, checkout):
-    named, *others = experiments()
+    named, *others = [str(folder_of(run.config, run.choices).path.relative_to("runs")) for run in experiment_runs()]
     assert len(others) == 3
     RunFolder(runs / named).open({}, goes_on=False)
     told = stale([runs])
