@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
@@ -20,27 +22,22 @@ class IA3(Method):
 
     def __init__(self, backbone: Backbone, lr: PositiveFloat):
         super().__init__(backbone, lr)
-        self.scales, self.linears = nn.ParameterList(), backbone.linears("key", "value", "ffn_output")
-        self.n_outputs = len(backbone.linears("key", "value"))
-        for linear in self.linears[: self.n_outputs]:
-            scale = self.own(linear.out_features)
-            linear.change(lambda x, y, i=scale: y * self.scales[i].to(y.dtype))
-        for linear in self.linears[self.n_outputs :]:
-            scale = self.own(linear.in_features)
-            linear.change_input(lambda x, i=scale: self.scaled(i, x))
+        outputs, inputs = backbone.linears("key", "value"), backbone.linears("ffn_output")
+        self.scales, self.linears, self.n_outputs = nn.ParameterList(), [*outputs, *inputs], len(outputs)
+        for linear in outputs:
+            linear.change(partial(scale_output, self.add_scale(linear.out_features)))
+        for linear in inputs:
+            linear.change_input(partial(scale_input, self.add_scale(linear.in_features)))
 
-    def own(self, width: int) -> int:
-        """Makes a vector of ones [width]; returns its number."""
-        self.scales.append(nn.Parameter(torch.ones(width, device=self.backbone.model.device)))
-        return len(self.scales) - 1
-
-    def scaled(self, i: int, x: Tensor) -> Tensor:
-        """x [..., width] times vector `i`."""
-        return x * self.scales[i].to(x.dtype)
+    def add_scale(self, width: int) -> nn.Parameter:
+        """Another trained vector [width], of ones."""
+        self.scales.append(scale := nn.Parameter(torch.ones(width, device=self.backbone.model.device)))
+        return scale
 
     def export(self) -> tuple[dict, dict[str, Tensor]] | None:
         """HF peft's (IA)3; in a fused map (GPT-2) the slices that are not scaled have ones."""
-        outputs, inputs = {}, {}
+        outputs: dict[str, Tensor] = {}
+        inputs: dict[str, Tensor] = {}
         for i, linear in enumerate(self.linears):
             name, scale = self.backbone.name_of(linear.module), self.scales[i].detach().cpu()
             if i < self.n_outputs:
@@ -52,3 +49,13 @@ class IA3(Method):
             "feedforward_modules": sorted(inputs), "fan_in_fan_out": self.linears[0].is_transposed,
         }  # fmt: skip
         return settings, {f"base_model.model.{name}.ia3_l": scale for name, scale in (outputs | inputs).items()}
+
+
+def scale_output(scale: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """y [..., out] times `scale` [out]."""
+    return y * scale.to(y.dtype)
+
+
+def scale_input(scale: Tensor, x: Tensor) -> Tensor:
+    """x [..., in] times `scale` [in]."""
+    return x * scale.to(x.dtype)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.hooks import Linear
 from peft_cli.method import Method
 
 
@@ -33,18 +34,17 @@ class LoRA(Method):
         lr: PositiveFloat,
     ):
         super().__init__(backbone, lr)
+        if not parts or len(set(parts)) < len(parts):
+            names = ", ".join(backbone.family.linears)
+            raise ValueError(f"method.parts=[{', '.join(parts)}] has to name at least one of {names}, each once")
         self.scale, self.dropout, self.linears = alpha / rank, dropout, backbone.linears(*parts)
         self.A, self.B = nn.ParameterList(), nn.ParameterList()
+        device = backbone.model.device
         for i, linear in enumerate(self.linears):
-            self.own(linear, rank, backbone.model.device)
-            linear.change(lambda x, y, i=i: self.add(i, x, y))
-
-    def own(self, linear: Linear, rank: int, device: torch.device) -> None:
-        """Makes A [r, in] and B [out, r] of one linear map."""
-        self.A.append(
-            nn.Parameter(nn.init.kaiming_uniform_(torch.empty(rank, linear.in_features), a=5**0.5).to(device))
-        )
-        self.B.append(nn.Parameter(torch.zeros(linear.out_features, rank, device=device)))
+            start = nn.init.kaiming_uniform_(torch.empty(rank, linear.in_features), a=5**0.5)
+            self.A.append(nn.Parameter(start.to(device)))
+            self.B.append(nn.Parameter(torch.zeros(linear.out_features, rank, device=device)))
+            linear.change(partial(self.add, i))
 
     def add(self, i: int, x: Tensor, y: Tensor) -> Tensor:
         """What map `i` returns for x [..., in] in place of y [..., out]."""
@@ -57,7 +57,7 @@ class LoRA(Method):
         for i, linear in enumerate(self.linears):
             modules.setdefault(self.backbone.name_of(linear.module), []).append(i)
         rank = max(map(len, modules.values())) * len(self.A[0])
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, members in modules.items():
             down = torch.zeros(rank, self.linears[members[0]].in_features)
             up = torch.zeros(self.linears[members[0]].module_out, rank)

@@ -75,3 +75,11 @@ def test_dropout_acts_in_training_only():
 def test_an_unknown_part_is_refused():
     with pytest.raises(ValueError, match="gpt2 has no part 'qkv'; it has query, key"):
         make(make_backbone("gpt2"), ["qkv"])
+
+
+@pytest.mark.parametrize("parts", [[], ["query", "query"]])
+def test_no_part_or_one_named_twice_is_refused(parts):
+    with pytest.raises(
+        ValueError, match=r"^method\.parts=\[.*\] has to name at least one of query, key, .*, each once$"
+    ):
+        make(make_backbone("gpt2"), parts)
