@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone, Batch
+from peft_cli.backbone.batch import required
 from peft_cli.config.options import option_file
 from peft_cli.config.targets import resolve
 from peft_cli.config.values import check
@@ -24,20 +25,20 @@ MASKED_SHARE = 0.15  # of a sentence's tokens, that the fluency loss hides
 class Entailment(Method):
     """s_c = log odds that x entails h_c = [t_1 .. t_n; words; label_c; .], whose tokens have trained vectors.
 
-    The class is the arg-max of s_c over the hypotheses h_c; of two classes, the second is asked for, and s is 0 for the
-    first. At step 0, each of the `tokens` vectors t is uniform within the range of the embedding of a token drawn from
-    the vocabulary; the data set's words, its labels and the full stop are copies of their embeddings. `trains` says
-    which are trained: both, the template (t and words) or the labels; without a trained template there is no t.
-    `sides=two` puts half of t behind the label. `head` answers: that of the NLI training, frozen or trained, or a fresh
-    one that tells s. `fluency` times a masked-language-model loss on the sentence's tokens (DART's L_fluency) is
-    added. `on_top` is the name of another method that trains together with the vectors, with `options` over its own
-    settings; ft trains all weights. Kim and Yang, 2023, https://arxiv.org/abs/2301.13345.
+    The class is the arg-max of s_c over the hypotheses h_c; of two classes, the second has a hypothesis, and s is 0 for
+    the first. At step 0, each of the `tokens` vectors t is uniform within the range of the embedding of a token drawn
+    from the vocabulary; the data set's words, its labels and the full stop are copies of their embeddings. `trains` is
+    what trains: both, the template (t and words) or the labels; without a trained template there is no t. `sides=two`
+    puts half of t behind the label. `head` computes s: that of the NLI training, frozen or trained, or a fresh one of a
+    single output. `fluency` times a masked-language-model loss on the sentence's tokens (DART's L_fluency) is added.
+    `on_top` is the name of another method that trains together with the vectors, with `options` over its own settings;
+    ft trains all weights. Kim and Yang, 2023, https://arxiv.org/abs/2301.13345.
 
     Departures from the authors' code: vectors are parameters of their own, so that weight decay leaves the vocabulary
     alone, which shrinks theirs. The NLI head stays, where they have a fresh one; an input has the two segments that NLI
     models were trained with, where they have one; with more than two classes s_c is a number for each hypothesis and no
-    map from classes to classes follows it. The fluency loss has a pass of its own over masked inputs, and is off unless
-    asked for; in their sweep it is never on.
+    map from classes to classes follows it. The fluency loss has a pass of its own over masked inputs, and is off by
+    default; in their sweep it is never on.
     """
 
     form = "entailment"
@@ -60,8 +61,8 @@ class Entailment(Method):
         n = tokens if trains in ("both", "template") else 0
         self.templates.build_templates(n - n // 2 if sides == "two" else n, n // 2 if sides == "two" else 0)
         self.starts_neutral = n == 0 and head != "fresh"
-        template = start(backbone, self.templates.template)
-        labels = start(backbone, [i for label in self.templates.labels for i in label])
+        template = token_vectors(backbone, self.templates.template)
+        labels = token_vectors(backbone, [i for label in self.templates.labels for i in label])
         self.template = nn.Parameter(template) if trains in ("both", "template") and len(template) else None
         self.labels = nn.Parameter(labels) if trains in ("both", "labels") else None
         if fluency:
@@ -71,17 +72,17 @@ class Entailment(Method):
         self.on_top = self.build_second(on_top, options or {}) if on_top else None
         if not list(self.parameters()):
             raise ValueError(
-                f"method.trains={trains} with method.head={head} trains nothing; say method.on_top, such as ft, too"
+                f"method.trains={trains} with method.head={head} trains nothing; add a method.on_top, such as ft"
             )
 
     def take_head(self, head: str) -> None:
-        """Makes the model's own NLI head answer, frozen or trained, or a fresh head."""
+        """Has the model's own NLI head compute s, frozen or trained, or a fresh head."""
         if head == "fresh":
             renew_head(self.backbone)
             self.adopted.clear()
             self.adopt(self.backbone.head())
         elif self.backbone.head():
-            known = ", ".join(map(str, self.backbone.config.id2label.values()))
+            known = ", ".join(map(str, (self.backbone.config.id2label or {}).values()))
             raise ValueError(
                 f"method.head={head} needs a backbone trained on NLI, and the classes of this one are {known}; "
                 "train it on NLI data first, or take method.head=fresh"
@@ -91,15 +92,15 @@ class Entailment(Method):
 
     def build_second(self, name: str, options: dict[str, Any]) -> Method:
         """The method `name` on the same backbone; what it trains of the backbone itself is its own alone."""
-        arguments = OmegaConf.to_container(OmegaConf.load(option_file("method", name)))
+        arguments: Any = OmegaConf.to_container(OmegaConf.load(option_file("method", name)))
         target = resolve(arguments.pop("_target_"), "method")
         check(options, target, "method.options")
-        if target.inputs is not Method.inputs:
+        if not (isinstance(target, type) and issubclass(target, Method) and target.inputs is Method.inputs):
             raise ValueError(
                 f"method.on_top={name} puts something into the input itself; take a method that does not, such as "
                 "lora, adapter, bitfit or ft"
             )
-        second = target(self.backbone, **arguments | options)
+        second = target(self.backbone, **(arguments | options))
         for key in [key for key in self.adopted if key in second.adopted]:
             del self.adopted[key]
         return second
@@ -107,13 +108,13 @@ class Entailment(Method):
     def inputs(self, batch: Batch) -> Batch:
         """The embedded batch with trained vectors in place of tokens of the template and the labels."""
         batch = self.backbone.embed(batch)
-        embeds = batch.embeds
+        embeds, slots = batch.embeds, required(batch.slots)
         for vectors, first in ((self.template, 0), (self.labels, len(self.templates.template))):
             if vectors is not None:
-                places = batch.slots - first  # [B, T], in the range of `vectors` where one of them stands
-                own = (places >= 0) & (places < len(vectors))
-                chosen = vectors[places.clamp(0, len(vectors) - 1)].to(embeds.dtype)
-                embeds = torch.where(own.unsqueeze(-1), chosen, embeds)
+                index = slots - first  # [B, T], of the vector in a token's place where there is one
+                has_vector = (index >= 0) & (index < len(vectors))
+                chosen = vectors[index.clamp(0, len(vectors) - 1)].to(embeds.dtype)
+                embeds = torch.where(has_vector.unsqueeze(-1), chosen, embeds)
         return batch.with_(inputs_embeds=embeds)
 
     def extra_loss(self, batch: Batch) -> Tensor | float:
@@ -156,7 +157,7 @@ class Entailment(Method):
             self.on_top.fold()
 
 
-def start(backbone: Backbone, ids: list[int | None]) -> Tensor:
+def token_vectors(backbone: Backbone, ids: list[int | None]) -> Tensor:
     """The embeddings [n, d_model] of `ids` in fp32; noise in the range of any token's embedding where there is none."""
     drawn = torch.randint(backbone.config.vocab_size, (len(ids),))
     known = torch.tensor([i if i is not None else int(j) for i, j in zip(ids, drawn, strict=True)], dtype=torch.long)
