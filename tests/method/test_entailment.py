@@ -127,7 +127,7 @@ def test_the_parts_have_learning_rates_of_their_own():
         ({"on_top": "loar"}, "there is no method=loar"),
         ({"on_top": "lora", "options": {"rnak": 2}}, r"method\.options has no key rnak"),
         ({"options": {"rank": 2}}, r"method\.options={'rank': 2} are of the method on top, and method.on_top is null"),
-        ({"trains": "nothing"}, "trains nothing; say method.on_top"),
+        ({"trains": "nothing"}, "trains nothing; add a method.on_top"),
     ],
 )
 def test_what_cannot_be_is_told(changes, sentence):
