@@ -34,7 +34,7 @@ ROWS = {
 }  # fmt: skip
 ON_GPU = {
     15: "training step, GPT-2 medium, prompt tuning, B = 8, bf16, against HF peft with the Trainer in eager mode",
-    16: "8 seeds of one configuration in one process against one seed alone",
+    16: "a sweep of 8 seeds, prompt tuning, GPT-2 medium, bf16: jobs_per_gpu=8 against one after another",
 }
 ON_CPU = (10, 12, 13, 14)  # processes of their own
 

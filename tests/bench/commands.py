@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from peft_cli.config.compose import composer
+from peft_cli.run_folder.identity import complete
 from peft_cli.run_folder.result import folder_of
 from tests.bench.lines import Line, Settings
-from tests.bench.models import composer
 from tests.bench.runs import ROOT, peft_run
 from tests.bench.timing import in_turn
 from tests.report.results import METHODS, SHOTS, study, write_study
@@ -53,10 +54,10 @@ def row_13(settings: Settings) -> list[Line]:
 
 def finish(seeds: range, runs: str) -> None:
     """Leaves a result where each run of the sweep would."""
-    with composer() as made:
+    with composer() as compose:
         for seed in seeds:
-            run = made(["method=pt", f"seed={seed}", runs])
-            folder = folder_of(run.config, run.choices)
+            run = compose(["method=pt", f"seed={seed}", runs])
+            folder = folder_of(complete(run.config), run.choices)
             folder.path.mkdir(parents=True)
             folder.finish({"scores": {"bleu": 1.0}})
 
@@ -84,7 +85,7 @@ def row_14(settings: Settings) -> list[Line]:
 def report(folder: Path) -> tuple[float, float]:
     """The seconds and the peak megabytes of `peft-report`."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "peft_cli.report", str(folder / "runs"), "--out", str(folder / "report")]
+    command = [sys.executable, "-m", "peft_cli.cli.report", str(folder / "runs"), "--out", str(folder / "report")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.run([sys.executable, "-c", WEIGHED, *command], env=environment, capture_output=True, text=True)
     if process.returncode != 0:

@@ -50,7 +50,7 @@ def attached(place: Backbone, overrides: tuple[str, ...]) -> Method:
 
 def theirs(peer: object, place: Backbone, batch: list[Encoded]) -> Callable[[], Tensor]:
     """What the model of the other side writes."""
-    inputs = place.plain_batch(batch, training=False)
+    inputs = place.collate(batch, training=False).tensors()
 
     def write() -> Tensor:
         written = peer.generate(**inputs, **BEAM, do_sample=False, pad_token_id=place.pad)

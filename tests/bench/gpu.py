@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from peft_cli.graphs import Graphs
 from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.tokenization import collate
+from peft_cli.backbone.batch import collate
 from peft_cli.data import Example, few_shot
-from peft_cli.data.mini import load
-from peft_cli.train import Recipe, backward, train
-from tests import gpu_fuse
+from peft_cli.data.mini import read_mini
+from peft_cli.recipe import Recipe
+from peft_cli.speed import speed_up
+from peft_cli.train import step, train
 from tests.bench import peers
 from tests.bench.compare import judge
 from tests.bench.lines import TOLERANCE, Line, Settings
 from tests.bench.models import backbone, composed, gradients, model
+from tests.bench.runs import fresh, peft_run
 from tests.bench.steps import Ours, ours
-from tests.bench.timing import in_turn, shares
+from tests.bench.timing import difference, in_turn, shares
 
 METHOD = ("method=pt", "method.length=100", "method.init=random")
-STEPS, WARM_UP = 120, 60  # of training, and those that are not timed, in which graphs are captured
-SEEDS = range(8)
+STEPS, WARM_UP = 120, 60  # of training, and those that are not timed, in which blocks are compiled
+N_SEEDS = 8
+EARLY_STEPS, EARLY_TOLERANCE = 3, 1e-2  # of the losses in bf16 that two ways to sweep have in common
 
 
 def row_15(settings: Settings) -> list[Line]:
-    """Training steps with CUDA graphs against those of the Trainer, in bf16; equality is seen in fp32."""
+    """Compiled training steps against those of the Trainer, in bf16; equality is seen in fp32."""
     line = Line(15, "training step, GPT-2 medium, prompt tuning, P = 100, B = 8, 50 shots of mini, bf16", 4.0)
     judge(line, *alike(settings), TOLERANCE)
     if line.failure:
@@ -41,8 +45,8 @@ def row_15(settings: Settings) -> list[Line]:
     found: dict[str, list[float]] = {name: [] for name in ("theirs", "ours", "again")}
     ways = {
         "theirs": lambda: found["theirs"].append(with_trainer(wrapped, made.backbone)),
-        "ours": lambda: found["ours"].append(with_graphs(made)),
-        "again": lambda: found["again"].append(with_graphs(made)),
+        "ours": lambda: found["ours"].append(compiled(made)),
+        "again": lambda: found["again"].append(compiled(made)),
     }
     in_turn(ways, settings.times(3))
     line.theirs, line.ours, line.again = found["theirs"], found["ours"], shares(found["again"], found["ours"])
@@ -51,7 +55,7 @@ def row_15(settings: Settings) -> list[Line]:
 
 def shots() -> Sequence[Example]:
     """The examples that train."""
-    return few_shot(load(), shots=50, data_seed=0, test_limit=8, draw="any", validation="share").train
+    return few_shot(read_mini(), shots=50, data_seed=0, test_limit=8, draw="any", validation="share").train
 
 
 def sides(settings: Settings, dtype: torch.dtype) -> tuple[Ours, PreTrainedModel]:
@@ -62,25 +66,26 @@ def sides(settings: Settings, dtype: torch.dtype) -> tuple[Ours, PreTrainedModel
 
 
 def alike(settings: Settings) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Loss and gradients of one batch in fp32: HF peft's, and ours by a graph where there is a GPU."""
+    """Loss and gradients of one batch in fp32: HF peft's, and ours by compiled blocks where there is a GPU."""
     made, wrapped = sides(settings, torch.float32)
-    batch, named = made.backbone.encode(shots()[:8]), dict(made.method.named_parameters())
-    theirs = peers.step(wrapped, made.backbone.plain_batch(batch), peers.prompt(wrapped, "prompt"))
-    more = (Graphs(made.backbone, made.method),) if is_on_gpu(made.backbone) else ()
+    place, settled = made.backbone, recipe(made.backbone)
+    batch, named = place.encode(shots()[:8]), dict(made.method.named_parameters())
+    theirs = peers.step(wrapped, place.collate(batch).tensors(), peers.prompt(wrapped, "prompt"))
     expected = {"loss": torch.tensor(theirs.add()), **theirs.gradients()}
-    loss = backward(made.backbone, made.method, batch, recipe(made.backbone), *more)
+    with speed_up(place, made.method, batch, settled):
+        loss = step(place, made.method, batch, settled)
     return expected, {"loss": torch.tensor(loss), **gradients(named)}
 
 
 def is_on_gpu(place: Backbone) -> bool:
-    """Whether there can be CUDA graphs."""
+    """Whether torch's CUDA graphs can be had."""
     return place.model.device.type == "cuda"
 
 
 def recipe(place: Backbone) -> Recipe:
-    """A run's recipe, with graphs on a GPU."""
-    plain = Recipe(**composed(*METHOD)["train"])
-    return replace(plain, batch_size=8, steps=STEPS, validate_every=None, cuda_graphs=is_on_gpu(place))
+    """A run's recipe, compiled with CUDA graphs on a GPU."""
+    plain, mode = Recipe(**composed(*METHOD)["train"]), "reduce-overhead" if is_on_gpu(place) else None
+    return replace(plain, batch_size=8, steps=STEPS, validate_every=None, compile=mode)
 
 
 class Clock(TrainerCallback):
@@ -107,7 +112,7 @@ class Clock(TrainerCallback):
         return (self.ends[1] - self.ends[0]) / (STEPS - WARM_UP)
 
 
-def with_graphs(made: Ours) -> float:
+def compiled(made: Ours) -> float:
     """The seconds of a step of a run's training."""
     clock = Clock()
     train(made.backbone, made.method, shots(), (), recipe(made.backbone), None, lambda row: clock.tick())
@@ -133,18 +138,43 @@ def with_trainer(wrapped: PreTrainedModel, place: Backbone) -> float:
 
 
 def row_16(settings: Settings) -> list[Line]:
-    """Eight seeds side by side against one alone, as `make fuse` has it."""
-    line = Line(16, "8 seeds of prompt tuning in one process (ours) against one alone (theirs), GPT-2 medium, bf16")
-    line.at_most, line.ratio = 1.5, "ours / theirs"
-    size, section = "small" if settings.tiny else "medium", gpu_fuse.section_of("pt")
-    apart = gpu_fuse.differences(gpu_fuse.backbone(size, torch.float32, settings.device), section, SEEDS)
-    if max(apart) > gpu_fuse.TOLERANCE:
-        line.failure = f"not equal: tensors differ by {apart[0]:.1e} and losses by {apart[1]:.1e} after 6 steps"
-        return [line]
-    line.note = f"in fp32, each seed ends as alone: tensors to {apart[0]:.0e}, losses to {apart[1]:.0e} after 6 steps"
-    loaded = gpu_fuse.backbone(size, torch.bfloat16, settings.device)
-    for _ in range(settings.times(3)):
-        one, many, again = gpu_fuse.times(loaded, section, SEEDS, 20 if settings.tiny else 40)
-        line.theirs, line.ours = [*line.theirs, one / 1000], [*line.ours, many / 1000]
-        line.again.append(again / one)
+    """A sweep of seeds, all at once on one GPU against one after another."""
+    n, steps = (2, 4) if settings.tiny else (N_SEEDS, 200)
+    line = Line(
+        16, f"a sweep of {n} seeds, prompt tuning, GPT-2 medium, bf16: jobs_per_gpu={n} (ours) against 1 (theirs)"
+    )
+    line.at_least = 2.0
+    line.note = f"{steps} steps each, with the start of processes, without predictions to speak of"
+    overrides = [*METHOD, f"seed=range(0,{n})", "data=mini", "shots=50", "test_limit=1", "decode.max_new_tokens=1"]
+    overrides += [f"train.steps={steps}", "train.validate_every=null", f"backbone.device={settings.device}"]
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        made = backbone("gpt2-medium", settings)
+        made.model.save_pretrained(folder / "model")
+        made.tokenizer.save_pretrained(folder / "model")
+        overrides += ["backbone=hub", f"backbone.name={folder / 'model'}", "backbone.dtype=bf16"]
+
+        def sweep(at_once: int) -> None:
+            peft_run("-m", *overrides, f"jobs_per_gpu={at_once}", f"runs={fresh(folder)}")
+
+        ways = {"theirs": lambda: sweep(1), "ours": lambda: sweep(n), "again": lambda: sweep(n)}
+        seconds = in_turn(ways, settings.times(1))
+        check_losses(line, folder, n)
+    line.theirs, line.ours = seconds["theirs"], seconds["ours"]
+    line.again = shares(seconds["again"], seconds["ours"])
     return [line]
+
+
+def check_losses(line: Line, folder: Path, n: int) -> None:
+    """Writes into `line` that sweeps in the folders of runs are not equal, if their first losses are not."""
+    first, *rest = (early_losses(runs) for runs in sorted(folder.glob("runs_*")))
+    apart = [difference(first, other) for other in rest]
+    if any(len(losses) != n for losses in (first, *rest)) or max(apart)[0] > EARLY_TOLERANCE:
+        line.failure = f"not equal: losses of the first {EARLY_STEPS} steps differ by {apart}"
+
+
+def early_losses(runs: Path) -> dict[str, Tensor]:
+    """The losses [EARLY_STEPS] of each run, by the name of its folder."""
+    logs = {log.parent.name: log.read_text(encoding="utf-8").splitlines() for log in runs.rglob("log.jsonl")}
+    losses = {name: [row["loss"] for row in map(json.loads, lines) if "loss" in row] for name, lines in logs.items()}
+    return {name: torch.tensor(values[:EARLY_STEPS]) for name, values in losses.items()}

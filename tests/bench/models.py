@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from peft_cli.backbone import Backbone, Encoded
-from peft_cli.backbone.hooks import IMPLEMENTATION
+from peft_cli.backbone.attention import IMPLEMENTATION
 from peft_cli.backbone.loading import EMBEDDED
 from peft_cli.config.compose import compose
 from tests.bench.lines import Settings

@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM
 
 from peft_cli.backbone.loading import EMBEDDED
 from peft_cli.data import Data, few_shot
-from peft_cli.data.mini import load
-from peft_cli.run import alone, prepare
-from peft_cli.train import Recipe
+from peft_cli.data.mini import read_mini
+from peft_cli.recipe import Recipe
+from peft_cli.run import prepare
 from tests.bench import peers, steps
 from tests.bench.lines import Line, Settings
 from tests.bench.models import composed
@@ -67,7 +67,7 @@ def row_10(settings: Settings) -> list[Line]:
 
 def task(config: dict) -> dict:
     """What the plain script has to do, to be what a run with `config` is."""
-    data = few_shot(load(), **{key: config[key] for key in ("shots", "data_seed", "test_limit", "draw", "validation")})
+    data = few_shot(read_mini(), **{key: config[key] for key in ("shots", "data_seed", "test_limit", "draw", "validation")})
     train, decode = config["train"], config["decode"]
     sizes = {key: train[key] for key in ("steps", "batch_size", "warmup_steps", "validate_every", "clip")}
     sizes |= {"lr": config["method"]["lr"], "length": config["method"]["length"], "text": config["method"]["text"]}
@@ -83,11 +83,11 @@ def told(data: Data, split: str) -> list[dict]:
 
 def step_operations(config: dict) -> list[int]:
     """The operations of a training step on the first examples: theirs, ours."""
-    data, backbone, _, method, _ = prepare(config, alone())
+    data, backbone, _, method, _ = prepare(config)
     batch = backbone.encode(data.train)[: config["train"]["batch_size"]]
     plain = AutoModelForCausalLM.from_pretrained(EMBEDDED / config["backbone"]["name"], dtype=torch.float32)
     wrapped = peers.wrapped(method, plain)
-    theirs = peers.step(wrapped, backbone.plain_batch(batch), peers.prompt(wrapped, "prompt"))
+    theirs = peers.step(wrapped, backbone.collate(batch).tensors(), peers.prompt(wrapped, "prompt"))
     made = steps.ours_of(method, backbone, batch, Recipe(**config["train"]))
     return [step.check().counts["flops_per_step"] for step in (theirs, made.step)]
 

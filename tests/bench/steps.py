@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,10 @@ import torch
 from peft_cli.backbone import Backbone, Encoded
 from peft_cli.backbone.loading import DTYPES
 from peft_cli.method import Method
+from peft_cli.recipe import Recipe
 from peft_cli.run import build
 from peft_cli.speed import speed_up
-from peft_cli.train import ADAMW, Recipe, backward
+from peft_cli.train import ADAMW, step
 from tests.bench import peers
 from tests.bench.compare import Step, compare
 from tests.bench.lines import Line, Settings
@@ -33,6 +35,7 @@ class Ours(NamedTuple):
     step: Step
     method: Method
     backbone: Backbone
+    fast: ExitStack  # what makes the step cheaper, for as long as this is kept
 
 
 def ours(place: Backbone, batch: list[Encoded], *overrides: str, stirred: bool = False) -> Ours:
@@ -47,13 +50,13 @@ def ours(place: Backbone, batch: list[Encoded], *overrides: str, stirred: bool =
 
 def ours_of(method: Method, place: Backbone, batch: list[Encoded], recipe: Recipe) -> Ours:
     """A step of `method` on all of `batch`."""
-    recipe = replace(recipe, batch_size=len(batch))
-    speed_up(place, method, batch, recipe)
-    if place.activation_cache:
-        place.activation_cache.of(batch)  # the first epoch
+    recipe, fast = replace(recipe, batch_size=len(batch)), ExitStack()
+    fast.enter_context(speed_up(place, method.inputs, batch, recipe))
+    place.batch(batch)  # the first epoch: caches what it can
+    method.train()
     named = dict(method.named_parameters())
-    add, told = partial(backward, place, method, batch, recipe), partial(gradients, named)
-    return Ours(Step(place.model, add, named.values(), told, ADAMW), method, place)
+    add, told = partial(step, place, method, batch, recipe), partial(gradients, named)
+    return Ours(Step(place.model, add, named.values(), told, ADAMW), method, place, fast)
 
 
 def prompted(length: int, batch: list[Encoded], settings: Settings) -> dict[str, Ours]:
@@ -70,7 +73,7 @@ def prompted(length: int, batch: list[Encoded], settings: Settings) -> dict[str,
 def peer_of(made: Ours, batch: list[Encoded], settings: Settings) -> Step:
     """HF peft's prompt tuning with the same prompt."""
     wrapped = peers.wrapped(made.method, model("gpt2", settings))
-    return peers.step(wrapped, made.backbone.plain_batch(batch), peers.prompt(wrapped, "prompt"))
+    return peers.step(wrapped, made.backbone.collate(batch).tensors(), peers.prompt(wrapped, "prompt"))
 
 
 def prompts(row: int, length: int, n: int, at_least: float | None, rounds: int, settings: Settings) -> list[Line]:
@@ -110,7 +113,7 @@ def prefix(settings: Settings) -> list[Line]:
     batch = rows(8, SOURCE, TARGET, place)
     made = ours(place, batch, "method=prefix", "method.length=10", "method.bottleneck=null")
     wrapped = peers.wrapped(made.method, model("gpt2", settings))
-    theirs = peers.step(wrapped, place.plain_batch(batch), peers.prompt(wrapped, "stacks.decoder.rows"))
+    theirs = peers.step(wrapped, place.collate(batch).tensors(), peers.prompt(wrapped, "stacks.decoder.rows"))
     line = Line(3, "prefix tuning, GPT-2 small, P = 10, B = 8, T = 70", 1.2)
     return compare(theirs, {"prefix": made.step}, {"prefix": line}, 4, settings)
 
@@ -121,7 +124,7 @@ def lora(settings: Settings) -> list[Line]:
     batch = rows(8, SOURCE, TARGET, place)
     made = ours(place, batch, "method=lora", "method.rank=4", "method.alpha=8", stirred=True)
     wrapped = peers.wrapped(made.method, model("gpt2", settings))
-    theirs = peers.step(wrapped, place.plain_batch(batch), peers.lora(made.method, wrapped))
+    theirs = peers.step(wrapped, place.collate(batch).tensors(), peers.lora(made.method, wrapped))
     line = Line(3, "LoRA r = 8 on c_attn, GPT-2 small, B = 8, T = 70", 1.2)
     line.note = "ours has rank 4 for query and for value, which is a pair of rank 8 for HF peft"
     return compare(theirs, {"lora": made.step}, {"lora": line}, 4, settings)
@@ -133,7 +136,7 @@ def adapter(settings: Settings) -> list[Line]:
     batch = rows(8, SOURCE, TARGET, place)
     made, peer = (ours(one, batch, "method=adapter", stirred=True) for one in (place, other))
     named = dict(peer.method.named_parameters())
-    plain = peers.step(other.model, other.plain_batch(batch), lambda: gradients(named), named.values())
+    plain = peers.step(other.model, other.collate(batch).tensors(), lambda: gradients(named), named.values())
     line = Line(3, "adapter, GPT-2 small, B = 8, T = 70", 1.2)
     line.note = "theirs is the same modules in a plain forward, as HF peft has no such adapter"
     return compare(plain, {"adapter": made.step}, {"adapter": line}, 4, settings)
@@ -145,7 +148,7 @@ def top(row: int, shape: str, source: int, target: int, at_least: float, setting
     batch = rows(8, source, target, place)
     made, plain = ours(place, batch, "method=ft_top2"), model(shape, settings)
     told = peers.top(plain, made.method)
-    theirs = peers.step(plain, place.plain_batch(batch), told)
+    theirs = peers.step(plain, place.collate(batch).tensors(), told)
     work = f"FT-top2 after the first epoch, {shape}, B = 8, source of {source} tokens, target of {target}"
     return compare(theirs, {"top": made.step}, {"top": Line(row, work, at_least)}, 8, settings)
 
@@ -209,14 +212,14 @@ def bf16(settings: Settings) -> list[Line]:
     """The same step in bf16 and in fp32."""
     batch = rows(8, SOURCE, TARGET, backbone("gpt2", settings))
     made = {
-        name: ours(backbone("gpt2", settings, dtype), batch, "method=pt", "method.init=random").step
+        name: ours(backbone("gpt2", settings, dtype), batch, "method=pt", "method.init=random")
         for name, dtype in BOTH.items()
     }
     line = Line(11, "bf16 (ours) against fp32 (theirs, of this package): prompt tuning as in row 1", 1.4)
     rates = " and ".join(f"{rate(settings.device, dtype) / 1e9:.0f} in {name}" for name, dtype in BOTH.items())
     line.note = f"a product of 2048-cube matrices, GFLOP/s: {rates}; AVX512-BF16: {has_avx512_bf16()}"
     options = {"tolerance": BF16_TOLERANCE, "dtype": torch.bfloat16}
-    return compare(made["fp32"], {"bf16": made["bf16"]}, {"bf16": line}, 6, settings, **options)
+    return compare(made["fp32"].step, {"bf16": made["bf16"].step}, {"bf16": line}, 6, settings, **options)
 
 
 def has_avx512_bf16() -> str:

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tests.serving.test_multi_task import DECODING, make
 
 from tests.bench import mixed
 from tests.conftest import EXAMPLES
+from tests.serving.test_multi_task import DECODING, make
 
 
 def test_a_line_counts_the_texts_that_are_the_same_in_every_way(tmp_path, monkeypatch):
