@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from peft_cli.backbone.attention import IMPLEMENTATION
 from peft_cli.backbone.batch import (
     IGNORE,
     Batch,
@@ -25,19 +26,17 @@ from peft_cli.backbone.batch import (
 from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.fused_gelu import fuse_gelu
 from peft_cli.backbone.generation import cache_sources
-from peft_cli.backbone.hooks import IMPLEMENTATION, AttentionHooks, KeyValue, Rows
+from peft_cli.backbone.hooks import AttentionHooks, Rows, attention_hooks
 from peft_cli.backbone.master_weights import MasterWeights
 from peft_cli.backbone.modules import Modules, embedding_weight
 from peft_cli.backbone.new_head import entailment_index
-from peft_cli.backbone.prompt_cache import PromptCache, encode_prompt
+from peft_cli.backbone.positions import Positions
+from peft_cli.backbone.prompt_cache import KeyValue, PromptCache, encode_prompt
 from peft_cli.backbone.special_tokens import set_special_tokens
 from peft_cli.backbone.tokenization import Encoder, Form
-from peft_cli.data import Example
-
-LEAST_SOURCE = 8  # tokens of a source that a method has to leave room for
 
 
-class Backbone(Modules):
+class Backbone(Modules, Positions):
     """A frozen `model` with its tokenizer. Not an nn.Module: a method may hold it without owning its weights."""
 
     def __init__(
@@ -86,25 +85,6 @@ class Backbone(Modules):
             self.model.register_forward_pre_hook(self.position_hook, with_kwargs=True)
 
     # examples <-> tensors
-
-    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        """The ids of `examples`, each of which is tokenised once."""
-        return [self.encoder(example) for example in examples]
-
-    def check_lengths(self, examples: Sequence[Example], max_new_tokens: int = 0) -> None:
-        """Raises ValueError for a source that a method has no room for, or answers beyond the model's positions."""
-        longest = max((len(row.source) for row in self.encode(examples)), default=0)
-        if longest > self.source_room[0]:
-            room, key = self.source_room
-            raise ValueError(f"{key}={room} is too little for the longest source, which has {longest} tokens")
-        limit = self.n_positions
-        written = max_new_tokens if self.family.generates else 0
-        needed = written + (longest + self.positions_added if self.family.is_decoder_only else 0)
-        if limit is not None and written and needed > limit:
-            raise ValueError(
-                f"decode.max_new_tokens={max_new_tokens} needs {needed} positions with the longest source, and the "
-                f"backbone has {limit}; lower it, or backbone.max_source_tokens"
-            )
 
     def collate(self, rows: Sequence[Encoded], training: bool = True) -> Batch:
         """The batch of `rows` on the backbone's device, with labels in training."""
@@ -220,21 +200,6 @@ class Backbone(Modules):
         for i, attention in enumerate(self.prompt_readers):
             attention.set_prompt_kv(None if prompt is None else prompt.layers[i])
 
-    def position_hook(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        """A decoder's arguments with the position of every token moved up by what is in front of it."""
-        if not self.positions_in_front or self.rows.are_none:
-            return args, kwargs
-        return args, kwargs | {"position_ids": self.rows.apply(self.shift_ids, kwargs["position_ids"])}
-
-    @property
-    def positions_in_front(self) -> int:
-        """The positions in front of a decoder's own tokens."""
-        return self.shift + (self.prompt.length if self.prompt else 0)
-
-    def shift_ids(self, ids: Tensor) -> Tensor:
-        """The positions `ids` [B, T] of the backbone's own rows, moved up."""
-        return ids + self.positions_in_front * (1 if self.shifted is None else self.shifted(*ids.shape))
-
     # the places of change
 
     def embedding(self, ids: Tensor) -> Tensor:
@@ -274,25 +239,31 @@ class Backbone(Modules):
     def compute_kv(self, ids: list[int]) -> dict[str, list[KeyValue]]:
         """Key and value [1, kv_heads, T, d_head] of every attention module, by kind, for a text of T token ids.
 
-        An encoder and a decoder both read the text.
+        No method acts. An encoder and a decoder both read the text.
         """
         seen: dict[str, list[KeyValue]] = {kind: [] for kind in self.attentions()}
-        places = [(kind, attention) for kind, own in self.attentions().items() for attention in own]
+        modules = [(kind, attention.module) for kind, own in self.attentions().items() for attention in own]
 
         def record(kind: str, key: Tensor, value: Tensor) -> KeyValue:
             seen[kind].append((key, value))
             return key, value
 
-        before = [place.replace_hooks(AttentionHooks(partial(record, kind))) for kind, place in places]
         self.activate(None)
+        self.rows.set(0, 0, 1)  # no method acts
+        every_row = Rows()
+        for kind, module in modules:
+            attention_hooks(module)[every_row] = AttentionHooks(partial(record, kind))
         tensor = torch.tensor([ids], device=self.model.device)
         inputs: dict[str, Any] = {"decoder_input_ids": tensor} if self.config.is_encoder_decoder else {}
         if self.family.is_decoder_only:  # without one, positions are read back from the device
             inputs["attention_mask"] = torch.ones_like(tensor)
         inputs |= {"use_cache": False} if self.family.generates else {}
-        self.model(input_ids=tensor, **inputs)
-        for (_, place), hooks in zip(places, before, strict=True):
-            place.replace_hooks(hooks)
+        try:
+            self.model(input_ids=tensor, **inputs)
+        finally:
+            for _, module in modules:
+                del attention_hooks(module)[every_row]
+            self.activate(None)
         return seen
 
     # what else a method may ask
@@ -313,13 +284,6 @@ class Backbone(Modules):
         return 1 if self.encoder.is_number else len(self.encoder.labels)
 
     @property
-    def n_positions(self) -> int | None:
-        """The most positions that a stack can read; None: no limit."""
-        key = self.family.positions
-        unused = self.config.pad_token_id + 1 if self.family.positions_start_at_pad else 0
-        return None if key is None else getattr(self.config, key) - unused
-
-    @property
     def task_type(self) -> str:
         """What HF peft calls the task."""
         if not self.family.generates:
@@ -330,34 +294,6 @@ class Backbone(Modules):
         """Layers and heads of keys and values, by the names that HF peft has for them."""
         layers = next(iter(self.compute_kv([self.pad]).values()))
         return {"num_layers": len(layers), "num_attention_heads": layers[0][0].shape[1]}
-
-    def reserve(self, positions: int) -> None:
-        """Counts `positions` more in front of every input; sources are cut to leave room for them.
-
-        Raises ValueError where too little room is left.
-        """
-        self.positions_added += positions
-        if self.n_positions is None:
-            return
-        limit = self.n_positions - self.positions_added
-        limit -= self.encoder.max_target_tokens if self.family.is_decoder_only else 0
-        if limit < LEAST_SOURCE:
-            raise ValueError(
-                f"{self.positions_added} positions in front leave {limit} of the backbone's {self.n_positions} for a "
-                "source; take fewer, or lower backbone.max_target_tokens"
-            )
-        self.encoder.max_source_tokens = min(self.encoder.max_source_tokens, limit)
-
-    def shift_positions(self, positions: int, shifted: Callable[[int, int], Tensor] | None = None) -> None:
-        """Moves the positions of a decoder's tokens up, as if `positions` tokens were in front of them.
-
-        `shifted(B, T)` [B, T] is true for the tokens of a pass that move; None moves all. An encoder's never move.
-        """
-        if not self.family.is_decoder_only:
-            self.positions_added += positions
-            return
-        self.reserve(positions)
-        self.shift, self.shifted = self.shift + positions, shifted
 
 
 def logits_at(model: PreTrainedModel, inputs: dict[str, Tensor], index: Tensor) -> Tensor:

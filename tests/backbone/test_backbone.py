@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from peft_cli.backbone import load_backbone
+from peft_cli.backbone.loading import load_backbone
 from peft_cli.data import Example
 from tests.conftest import EXAMPLES, examples_for, make_backbone
 
@@ -153,6 +153,20 @@ def test_every_kind_of_attention_can_be_changed(family):
 def states(backbone, kind="decoder"):
     """Key and value of the first attention module of a kind, for one token."""
     return backbone.compute_kv([backbone.pad])[kind][0]
+
+
+def test_keys_and_values_of_a_text_are_those_of_the_untouched_model(family, backbone):
+    expected = backbone.compute_kv([4, 5, 6])
+    backbone.shift_positions(3)
+    for linear in backbone.linears("query", "value"):
+        linear.change(lambda x, y: y + 1)
+    for attention in backbone.all_attentions():
+        attention.change_kv(lambda key, value: (key + 1, value + 1))
+    found = backbone.compute_kv([4, 5, 6])
+    assert all(
+        torch.equal(a, b) for kind in expected for pair in zip(expected[kind], found[kind], strict=True)
+        for a, b in zip(*pair, strict=True)
+    )  # fmt: skip
 
 
 def front(extra, tensor):
