@@ -138,8 +138,7 @@ def run_sweep(work: Work, compose: Composer, words: Sequence[str]) -> int:
     from peft_cli.sweep import Options, sweep
 
     combinations = combine(words)
-    composed = [compose(lines) for lines in combinations]
-    composed = [run._replace(config=work.complete(run.config)) for run in composed]
+    composed = [complete_run(compose(lines), work.complete) for lines in combinations]
     values = {field.name: composed[0].config[field.name] for field in fields(Options)}
     check(values, Options, "")
     options = Options(**values)
@@ -151,6 +150,14 @@ def run_sweep(work: Work, compose: Composer, words: Sequence[str]) -> int:
         log = f"\n    printed: {failure.log}" if failure.log else ""
         print(f"  {repeat_command(run.overrides)}\n    {failure.reason}{log}", file=sys.stderr)
     return exit_code(failures)
+
+
+def complete_run(run: Composed, complete: Callable[[dict], dict]) -> Composed:
+    """Return a run with its complete configuration; one that cannot be completed stays, and fails alone."""
+    try:
+        return run._replace(config=complete(run.config))
+    except (ValueError, OSError):
+        return run
 
 
 def engine(task: Task, draft: Draft, options: Options) -> Engine:
@@ -211,7 +218,8 @@ def show_hydra(flags: Namespace) -> int:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
-    store, hydra = ConfigStore.instance(), GlobalHydra.instance().hydra
+    hydra: Any = GlobalHydra.instance().hydra  # which is set inside composer()
+    store = ConfigStore.instance()
     for name in options("experiment"):  # their names; their files are read in config.experiments alone
         store.store(group="experiment", name=name, node={})
     if flags.hydra_help:

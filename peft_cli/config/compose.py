@@ -115,7 +115,7 @@ def choose(choices: tuple[tuple[str, str], ...]) -> Draft:
         raise ValueError(f"{experiment.path}: {error}") from None
 
 
-def compose_options(chosen: Mapping[str, str]) -> Draft:
+def compose_options(chosen: dict[str, str]) -> Draft:
     """Return the configuration of some options, as Hydra composes it."""
     for group, option in chosen.items():
         option_file(group, option)
@@ -127,31 +127,31 @@ def with_values(draft: Draft, values: Mapping[str, object]) -> Draft:
     """Return a copy of a draft with values for some dotted keys, where a mapping is added to the one that is there."""
     config = deepcopy(draft.config)
     for key, value in values.items():
-        check_key(key, draft._replace(config=config))
+        check_key(key, draft)
         section, (*parents, last) = config, key.split(".")
-        for parent in parents:
-            section[parent] = section[parent] or {}  # an option that is null takes any mapping
+        for i, parent in enumerate(parents, 1):
+            section[parent] = {} if section.get(parent) is None else section[parent]  # null takes any mapping
             section = section[parent]
+            if not isinstance(section, dict):
+                raise ValueError(f"there is no value {key}; {'.'.join(parents[:i])} is a single value")
         before = section.get(last)
         section[last] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
     return draft._replace(config=config)
 
 
 def check_key(key: str, draft: Draft) -> None:
-    """Raise ValueError unless a dotted key can have a value."""
+    """Raise ValueError unless there is a dotted key."""
     head, *rest = key.split(".")
-    config, name = draft.config, key.rpartition(".")[2]
-    elsewhere = [f"{group}.{name}" for group in groups() if name in config[group]]
+    config, last = draft.config, key.rpartition(".")[2]
+    elsewhere = [f"{group}.{last}" for group in groups() if last in config[group]]
     if head not in config:
         raise ValueError(f"there is no key {head}; {list_options('there are', head, config, elsewhere)}")
     if bool(rest) != (head in groups()):
         raise ValueError(f"there is no value {key}; {head} is {'a single value' if rest else 'a group of them'}")
     if rest and rest[0] not in config[head]:
         names = [name for name in config[head] if not name.startswith("_")]
-        names_it = list_options("it has", rest[0], names, elsewhere)
-        raise ValueError(f"{head}={draft.choices[head]} has no key {rest[0]}; {names_it}")
-    if rest[1:] and not isinstance(config[head][rest[0]], dict | None):
-        raise ValueError(f"there is no value {key}; {head}.{rest[0]} is a single value")
+        there = list_options("it has", rest[0], names, elsewhere)
+        raise ValueError(f"{head}={draft.choices[head]} has no key {rest[0]}; {there}")
 
 
 def check_complete(config: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ def resolve(target: str, group: str) -> Callable[..., Any]:
 def check_target(target: object, group: str) -> None:
     """Raise ValueError for a name that the `_target_` of a group may not have; imports nothing."""
     if not is_accepted(str(target), group):
-        home = "peft_cli.backbone.load_backbone" if group == "backbone" else f"inside peft_cli.{group}"
+        home = "peft_cli.backbone.loading.load_backbone" if group == "backbone" else f"inside peft_cli.{group}"
         hint = f"it has to be {home}, or in a package that --plugin names"
         raise ValueError(f"{group}._target_={target} is not possible: {hint}")
 

@@ -141,7 +141,7 @@ WRONG = {
     "data={_target_:x}": ["there is no data={_target_:x}"],
     "method.text={_target_:os.system}": ["method.text has no target"],
     "data._target_=peft_cli.cli.draws.main": ["has to be inside peft_cli.data"],
-    "backbone._target_=peft_cli.backbone.Backbone": ["has to be peft_cli.backbone.load_backbone"],
+    "backbone._target_=peft_cli.backbone.Backbone": ["has to be peft_cli.backbone.loading.load_backbone"],
     "method._target_=peft_cli.data.files.load": ["has to be inside peft_cli.method"],
     "data=files data.train=a data.test=b data.flatten=peft_cli.cli.draws.main": ["has to be inside peft_cli.data"],
     "-m --cfg job": ["not allowed with"],

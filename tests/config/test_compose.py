@@ -1,44 +1,75 @@
-"""Quick composition gives what Hydra gives, and refuses what Hydra refuses."""
+"""From overrides to configurations: the ones that Hydra composes, in their one form, resolved once."""
 
+import json
 import shutil
 
 import pytest
-from hydra.types import RunMode
 
-from peft_cli.config import check
-from peft_cli.config.check import own
-from peft_cli.config.compose import Composer, compose, hydra_loader
+from peft_cli.config import options
+from peft_cli.config.compose import compose, composer, experiment_runs
+from peft_cli.config.experiments import combine
+from peft_cli.run_folder.result import folder_of
 
-SWEEPS = [
+RUNS = [
     ["method=spt", "seed=3", "shots=50"],
     ["method=pt", "method.lr=1e-3", "method.text='a, b'", "data=e2e", "data.root=/x", "shots=null"],
     ["backbone=hub", "backbone.name=some/model", "decode=beam", "decode.beams=2"],
     ["train=full", "train.steps=7", "train.validate_every=null", "init_from=[a,b]", "method=ft_top2"],
-    ["+experiment=mini_50", "seed=1", "method=ft"],
     ["runs=${data.root}/runs", "data=e2e", "data.root=here"],
+    ["data=stsb", "data.rows={train: 32}", "data.rename=null"],
 ]
+ADDED = {"plugins": [], "config_dirs": []}
 
 
-@pytest.fixture
-def composer():
-    with hydra_loader() as loader:
-        plain = type(loader).load_configuration.__get__(loader)
-        master = plain(config_name="config", overrides=["hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
-        yield Composer(loader, master)
+@pytest.mark.parametrize("overrides", RUNS)
+def test_a_configuration_is_the_one_that_hydra_composes(overrides):
+    from hydra import compose as hydra_compose
+    from omegaconf import OmegaConf
+
+    run = compose(overrides)
+    with composer():
+        expected = OmegaConf.to_container(hydra_compose("config", overrides), resolve=True)
+    del expected["launcher"]
+    assert json.dumps(run.config) == json.dumps(expected | ADDED) and run.overrides == overrides
+    assert run.choices == {group: run.choices[group] for group in options.groups() if group != "launcher"}
 
 
-@pytest.mark.parametrize("overrides", SWEEPS)
-def test_a_run_of_a_sweep_is_what_hydra_composes(composer, overrides):
-    plain = type(composer.loader).load_configuration.__get__(composer.loader)
-    cfg = compose(plain, True, config_name="config", overrides=overrides, run_mode=RunMode.RUN)
-    composed = composer(overrides)
-    assert composed.config == own(cfg, resolve=True) and composed.overrides == overrides
-    assert composed.choices == {group: cfg.hydra.runtime.choices[group] for group in composed.choices}
+def test_runs_do_not_share_values():
+    with composer() as composed:
+        first = composed(["method=spt", "method.lr=0.5", "seed=1"])
+        assert composed(["method=spt"]).config["method"]["lr"] != 0.5 and first.config["seed"] == 1
 
 
-def test_runs_do_not_share_values(composer):
-    first = composer(["method=spt", "method.lr=0.5", "seed=1"])
-    assert composer(["method=spt"]).config["method"]["lr"] != 0.5 and first.config["seed"] == 1
+@pytest.mark.parametrize(
+    "values", [("train.clip=1", "train.clip=1.0"), ("seed=1", "seed=1.0"), ("method.lr=1", "method.lr=1e0")]
+)
+def test_two_spellings_of_a_value_are_one_run(values):
+    first, second = (folder_of(run.config, run.choices).path for run in map(compose, ([value] for value in values)))
+    assert first == second
+
+
+def test_a_value_is_resolved_once():
+    run = compose([r"method.text='id \${seed} of ${seed}'", "seed=3"])
+    assert run.config["method"]["text"] == "id ${seed} of 3"
+
+
+def test_a_home_folder_is_found(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert compose(["runs=~/runs"]).config["runs"] == "/home/me/runs"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["method.options.lora_alpha=8"], {"lora_alpha": 8}),
+        (["method.options={r: 4, lora_alpha: 8}"], {"r": 4, "lora_alpha": 8}),
+        (["method.options={r: 4}", "method.options.lora_alpha=8"], {"r": 4, "lora_alpha": 8}),
+        (["method.options.inner.deep=1"], {"inner": {"deep": 1}}),
+        ([], None),
+    ],
+)
+def test_an_option_that_is_null_takes_any_mapping(overrides, expected):
+    assert compose(["method=dart", *overrides]).config["method"]["options"] == expected
 
 
 @pytest.mark.parametrize(
@@ -46,60 +77,98 @@ def test_runs_do_not_share_values(composer):
     [
         ("method.foo=1", "has no key foo"),
         ("sots=1", "did you mean shots"),
+        ("lr=1", "did you mean method.lr"),
         ("backbone=hub", "backbone.name has no value"),
+        ("seed=0,1", "add -m"),
+        ("runs=${foo}", "Interpolation key 'foo' not found"),
     ],
 )
-def test_a_wrong_run_is_refused(composer, override, hint):
+def test_a_wrong_run_is_refused(override, hint):
     with pytest.raises(ValueError, match=hint):
-        composer([override])
+        compose([override])
 
 
 SETTINGS = """\
+defaults:
+  - override /data: e2e
 shots: 9
 settings:
   method=pt: {method.lr: 0.7, train.steps: 9}
   method=pt, train=full: {method.lr: 0.8}
+  method=ft: {train: full}
+hydra:
+  sweeper:
+    params:
+      method: pt,ft
+      seed: 0,1
+      init_from: null
 """
 
 
 @pytest.fixture
-def settled(tmp_path, monkeypatch, composer):
-    """Composes a run of an experiment with settings of its own."""
-    shutil.copytree(check.folder("conf"), tmp_path / "conf")
+def settled(tmp_path, monkeypatch):
+    """Compose a run of an experiment with settings of its own."""
+    shutil.copytree(options.resource_folder("conf"), tmp_path / "conf")
     (tmp_path / "experiments").mkdir()
+    monkeypatch.setattr(options, "PACKAGE", tmp_path / "peft_cli")
 
-    def composed(*overrides, text=SETTINGS):
+    def run(*overrides, text=SETTINGS):
         (tmp_path / "experiments" / "table.yaml").write_text(text)
-        return composer(["+experiment=table", *overrides]).config
+        return compose(["+experiment=table", *overrides])
 
-    monkeypatch.setattr(check, "PACKAGE", tmp_path / "peft_cli")
-    return composed
+    return run
 
 
-def test_an_experiment_has_settings_for_some_choices(settled):
-    plain, with_pt = settled("method=ft"), settled("method=pt")
-    assert (with_pt["method"]["lr"], with_pt["train"]["steps"]) == (0.7, 9) and plain["train"]["steps"] != 9
-    assert settled("method=pt", "train=full")["method"]["lr"] == 0.8
+def test_an_experiment_has_options_values_and_settings_for_some_options(settled):
+    plain, with_pt = settled("method=spt"), settled("method=pt")
+    assert (with_pt.config["method"]["lr"], with_pt.config["train"]["steps"]) == (0.7, 9)
+    assert plain.config["train"]["steps"] != 9 and plain.config["shots"] == 9 and plain.choices["data"] == "e2e"
+    assert settled("method=pt", "train=full").config["method"]["lr"] == 0.8
+    assert settled("method=ft").choices["train"] == "full"
+    assert settled("method=ft", "train=few_shot").choices["train"] == "few_shot"
 
 
 def test_settings_may_be_a_mapping(settled):
     text = "settings:\n  method=dart: {method.options: {lr: 3e-4}}\n"
     chosen = settled("method=dart", "data=sst2", "backbone=tiny-roberta", text=text)
-    assert chosen["method"]["options"] == {"lr": 3e-4}
+    assert chosen.config["method"]["options"] == {"lr": 3e-4}
 
 
-def test_what_the_command_line_says_is_stronger_than_settings(settled):
-    assert settled("method=pt", "method.lr=0.1")["method"]["lr"] == 0.1
+def test_the_command_line_is_stronger_than_an_experiment_and_its_settings(settled):
+    run = settled("method=pt", "method.lr=0.1", "shots=5", "data=mini")
+    assert (run.config["method"]["lr"], run.config["shots"], run.choices["data"]) == (0.1, 5, "mini")
 
 
 @pytest.mark.parametrize(
-    ("settings", "hint"),
+    ("text", "hint"),
     [
-        ("method=lroa: {seed: 1}", "there is no method=lroa"),
-        ("metod=pt: {seed: 1}", "did you mean method"),
-        ("method=pt: {method.rank: 1}", "method=pt has no key rank"),
+        ("settings: {method=lroa: {seed: 1}}", "there is no method=lroa"),
+        ("settings: {metod=pt: {seed: 1}}", "did you mean method"),
+        ("settings: {method=pt: {method.rank: 1}}", "table.yaml: method=pt has no key rank"),
+        ("method: {rank: 1}", "table.yaml: method=pt has no key rank"),
+        ("data: {_target_: os.system}", "has to be inside peft_cli.data"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settled, settings, hint):
+def test_an_experiment_that_cannot_be_is_refused(settled, text, hint):
     with pytest.raises(ValueError, match=hint):
-        settled("method=pt", text=f"settings:\n  {settings}\n")
+        settled("method=pt", text=text)
+
+
+def test_a_sweep_of_an_experiment_has_its_combinations(settled):
+    settled("method=pt")
+    with composer():
+        lines = combine(["+experiment=table", "shots=5,6"])
+        fewer = combine(["+experiment=table", "method=spt", "hydra/launcher=slurm"])
+    assert len(lines) == 8
+    assert lines[0] == ["method=pt", "seed=0", "init_from=null", "+experiment=table", "shots=5"]
+    assert fewer[1] == ["method=spt", "seed=1", "init_from=null", "+experiment=table", "launcher=slurm"]
+
+
+def test_every_run_of_every_experiment_composes():
+    runs = list(experiment_runs())
+    assert len(runs) > 100 and {run.choices["data"] for run in runs} >= {"mini", "e2e", "sst2"}
+
+
+def test_an_experiment_that_sweeps_over_nothing_is_one_run(settled):
+    settled("method=pt", text="shots: 3\n")
+    assert [run.config["shots"] for run in experiment_runs()] == [3]
