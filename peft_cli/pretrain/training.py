@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from peft_cli.backbone.targets import IGNORE
-from peft_cli.cli.progress import progress
+from peft_cli.run_folder.progress import progress
 from peft_cli.pretrain.architectures import ARCHITECTURES, build, load_tokenizer
 from peft_cli.pretrain.card import write_card
 from peft_cli.pretrain.corpus import read_corpus
