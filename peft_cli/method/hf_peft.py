@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from peft_cli.method import Method
 if TYPE_CHECKING:
     from peft import PeftConfig
 
+DECOMPOSITION_SEED = 0
 # What HF peft's types raise where they have no place in a model, each in its own way.
 REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
 
@@ -24,16 +27,18 @@ class HFPeft(Method):
     """W -> what `type` of HF peft (lora, adalora, ia3, vera, oft, ...) makes of W with the `options` of its PeftConfig.
 
     HF peft puts its layers into the backbone; what they train is adopted here, so it is counted, trained, stored and
-    exported like any other method's. The state at step 0 is the type's own. https://huggingface.co/docs/peft.
+    exported like any other method's. The state at step 0 is the type's own, with its own default for every option that
+    is not given. https://huggingface.co/docs/peft.
 
-    Raises ValueError for a type that does not exist, options it has not got, and a backbone whose output it cannot
-    change or only with more than a batch (poly's task ids); and for the types that put vectors in front of the input:
-    HF peft wraps the model for these, while `pt`, `spt`, `dept` and `prefix` reach every family here. Departure: a type
-    that HF peft tells of every step (AdaLoRA's budget) is not told here, and keeps all the ranks that it starts with,
-    which `r` sets.
+    Raises ValueError for a type that does not exist, an option that it lacks, and a backbone whose output it cannot
+    change, or can only with more than a batch (poly's task ids); and for the types that put vectors in front of the
+    input: HF peft wraps the model for these, while `pt`, `spt`, `dept` and `prefix` work on every family here.
+    Departures: a type with a schedule of ranks (AdaLoRA) keeps all the ranks that it starts with, which `r` sets. Where
+    random numbers decide what is left of the frozen weights (PiSSA's fast decomposition), they are the same in every
+    run, so that what a run stores fits.
     """
 
-    def __init__(self, backbone: Backbone, type: str, options: dict[str, Any], lr: PositiveFloat):
+    def __init__(self, backbone: Backbone, type: str, options: dict[str, Any] | None, lr: PositiveFloat):
         super().__init__(backbone, lr)
         if find_spec("peft") is None:
             raise ValueError("method=hf_peft needs the package peft; install it with pip install 'peft-cli[hf-peft]'")
@@ -41,8 +46,9 @@ class HFPeft(Method):
 
         kind, before = config_class(type.lower()), set(backbone.model.modules())
         try:
-            config = configure(kind, options)
-            self.model = (get_peft_model(backbone.model, config),)  # changes the model in place, which stays outside
+            config = configure(kind, options or {})
+            with fixed_decomposition(config):  # changes the model in place, which stays outside
+                self.model = (get_peft_model(backbone.model, config),)
             adopted = [(name, p) for name, p in backbone.named_parameters() if p.requires_grad]
             unreached = self.unreached([p for _, p in adopted]) if adopted else 0
         except REFUSALS as error:
@@ -73,7 +79,7 @@ class HFPeft(Method):
         return sum(grad is None for grad in torch.autograd.grad(out.sum(), parameters, allow_unused=True))
 
     def export(self) -> tuple[dict, dict[str, Tensor]] | None:
-        """The adapter as HF peft itself would save it."""
+        """The adapter as HF peft itself saves it."""
         from peft import get_peft_model_state_dict
 
         (model,) = self.model
@@ -95,8 +101,21 @@ def config_class(type: str) -> type[PeftConfig]:
         )
     if type not in configs:
         known = ", ".join(sorted(set(configs) - set(in_front)))
-        raise ValueError(f"method.type={type} is no type of HF peft that changes layers; those are {known}")
+        raise ValueError(f"method.type={type} is no type of HF peft that changes layers; there are {known}")
     return configs[type]
+
+
+@contextmanager
+def fixed_decomposition(config: PeftConfig) -> Iterator[None]:
+    """Seeds the random numbers by which a start decomposes the frozen weights, if it does.
+
+    What it leaves of them is not stored: whoever loads an adapter decomposes them again.
+    """
+    is_random = "niter" in str(getattr(config, "init_lora_weights", ""))
+    with torch.random.fork_rng(enabled=is_random):
+        if is_random:
+            torch.manual_seed(DECOMPOSITION_SEED)
+        yield
 
 
 def configure(kind: type[PeftConfig], options: dict[str, Any]) -> PeftConfig:

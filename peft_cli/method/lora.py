@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone
@@ -30,7 +31,7 @@ class LoRA(Method):
         rank: PositiveInt,
         alpha: PositiveFloat,
         dropout: NonNegativeFloat,
-        parts: list[str],
+        parts: Annotated[list[str], Field(min_length=1)],
         lr: PositiveFloat,
     ):
         super().__init__(backbone, lr)
