@@ -8,6 +8,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from peft_cli.backbone import Backbone, Batch
+from peft_cli.run_folder.tensors import describe_shapes
 
 
 class Method(nn.Module):
@@ -76,10 +77,3 @@ class Method(nn.Module):
 
     def fold(self) -> None:
         """Drops, after training, what only training needs. Predictions stay the same."""
-
-
-def describe_shapes(state: Mapping[str, Tensor]) -> str:
-    """Names and shapes of tensors, in words; of many, the first few."""
-    words = [f"{name} {list(tensor.shape)}" for name, tensor in state.items()]
-    more = [f"{len(words) - 4} more"] if len(words) > 5 else []
-    return ", ".join([*words[: 4 if more else 5], *more]) or "none"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 class Stopped(BaseException):
-    """A run that ended early, at a place where it can go on, because a signal asked it to."""
+    """A run that ended early, at a place where it can go on, because of a signal."""
 
     def __init__(self, number: int):
         super().__init__(f"stopped by {signal.Signals(number).name}; the same command goes on from there")
@@ -19,44 +19,44 @@ class Stopped(BaseException):
 
 
 class Signals:
-    """What signals ask of a run, kept until it is at a place where it can do it. Asked twice, the process ends at once.
+    """The requests of signals, kept until the run is at a place where it can meet them.
 
-    Ctrl-C and SIGTERM ask it to stop. In a Slurm job SIGTERM says that the job will be killed soon: then the run writes
-    a checkpoint and goes on, since Slurm takes a job that ends by itself for done and would not start it again; SIGUSR2
-    (which the job's time limit sends) asks it to stop.
+    Ctrl-C and SIGTERM stop the run; a second one ends the process at once. In a Slurm job SIGTERM announces that the
+    job will be killed: then the run writes a checkpoint and goes on, since Slurm takes a job that ends by itself for
+    done and would not start it again; SIGUSR2, which the job's time limit sends, stops the run.
     """
 
-    def __init__(self):
-        self.stop: int | None = None
-        self.save = False
-        self.in_job = "SLURM_JOB_ID" in os.environ
+    def __init__(self) -> None:
+        self.stop_number: int | None = None  # of the signal that stops the run
+        self.wants_checkpoint = False
+        self.is_in_job = "SLURM_JOB_ID" in os.environ
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
-        """Listens while it is open. A thread cannot: there Python's own ways stay."""
+    def listening(self) -> Iterator[None]:
+        """Receives signals while it is open. Only the main thread can: elsewhere Python's own handlers stay."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR2] if self.in_job else [])]
-        before = {number: signal.signal(number, self.note) for number in numbers}
+        numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR2] if self.is_in_job else [])]
+        before = {number: signal.signal(number, self.receive) for number in numbers}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def note(self, number: int, frame: object) -> None:
-        """Remembers a signal."""
-        if self.in_job and number == signal.SIGTERM:
-            self.save = True
-        elif self.stop is not None:
+    def receive(self, number: int, frame: object) -> None:
+        """Keeps the request of a signal."""
+        if self.is_in_job and number == signal.SIGTERM:
+            self.wants_checkpoint = True
+        elif self.stop_number is not None:
             os._exit(128 + number)
         else:
-            self.stop = number
+            self.stop_number = number
             name = signal.Signals(number).name
             print(f"peft-run: {name}: stops after this step; once more ends it at once", file=sys.stderr, flush=True)
 
     def check(self) -> None:
-        """Raises Stopped if a signal asked for it."""
-        if self.stop is not None:
-            raise Stopped(self.stop)
+        """Raises Stopped after a signal that stops the run."""
+        if self.stop_number is not None:
+            raise Stopped(self.stop_number)

@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from typing import NamedTuple
 
 from peft_cli.run_folder.failure import Failure
-from peft_cli.run_folder.lock import LOST, owner
+from peft_cli.run_folder.lock import LOCK_LOST, owner
 from peft_cli.run_folder.signals import Stopped
 from peft_cli.sweep import Run, Task
 from peft_cli.sweep.board import Board
@@ -108,7 +108,7 @@ class Local:
         run, code, seconds = one.run, one.process.exitcode, time.monotonic() - one.began_at
         if run.folder.is_finished:
             self.board.finished(run, seconds)
-        elif code == LOST:
+        elif code == LOCK_LOST:
             self.elsewhere.append(run)
         elif self.signals and (code == STOPPED or code < 0):
             self.board.stopped(run)

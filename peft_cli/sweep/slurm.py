@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from pydantic import PositiveFloat, PositiveInt
 
 from peft_cli.run_folder.failure import Failure
-from peft_cli.run_folder.lock import Busy
+from peft_cli.run_folder.lock import AlreadyRunning
 from peft_cli.run_folder.signals import Stopped
 from peft_cli.sweep import Run, Task, queue
 from peft_cli.sweep.board import Board
@@ -97,7 +97,7 @@ class Work:
         """Does the run unless another process holds it, as one of a lost node seems to until its claim is old."""
         try:
             self.task(self.run.config, self.run.choices, self.run.overrides)
-        except Busy as busy:
+        except AlreadyRunning as busy:
             print(f"peft-run: {busy}", file=sys.stderr)
             return False
         return True

@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from typing import NoReturn
 
 from peft_cli.run_folder.failure import failure_of
-from peft_cli.run_folder.lock import LOST, Busy
+from peft_cli.run_folder.lock import LOCK_LOST, AlreadyRunning
 from peft_cli.run_folder.result import OUTPUT
 from peft_cli.run_folder.signals import Stopped
 from peft_cli.sweep import Run, Task
@@ -22,14 +22,14 @@ STOPPED = 74  # exit code of a run that a signal stopped, and that can go on
 
 
 def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
-    """Does a run and exits: 0 with its result there, 1 with its error.json, STOPPED, or LOST to another process."""
+    """Does a run and exits: 0 with its result, 1 with its error.json, STOPPED, or LOCK_LOST to another process."""
     settle_in(environment)
     redirect(run)
     try:
         task(run.config, run.choices, run.overrides)
-    except Busy as busy:
+    except AlreadyRunning as busy:
         print(f"peft-run: {busy}", file=sys.stderr)
-        sys.exit(LOST)
+        sys.exit(LOCK_LOST)
     except (Stopped, KeyboardInterrupt) as stop:
         print(f"peft-run: {stop or 'stopped before its first step'}", file=sys.stderr)
         sys.exit(STOPPED)

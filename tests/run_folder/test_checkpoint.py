@@ -87,7 +87,7 @@ def test_a_signal_writes_a_checkpoint_and_stops(tmp_path):
     (tmp_path / "log.jsonl").write_text("")
     signals = Signals()
     checkpoint = Checkpoint(tmp_path, 3600, signals, MADE_OF)
-    with signals.heard():
+    with signals.listening():
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(Stopped):
             checkpoint.keep(3)
@@ -100,7 +100,7 @@ def test_in_a_slurm_job_sigterm_writes_a_checkpoint_and_the_run_goes_on(tmp_path
     (tmp_path / "log.jsonl").write_text("")
     signals = Signals()
     checkpoint = Checkpoint(tmp_path, 3600, signals, MADE_OF)
-    with signals.heard():
+    with signals.listening():
         signal.raise_signal(signal.SIGTERM)
         checkpoint.keep(3)
         assert Checkpoint(tmp_path, 3600, Signals(), MADE_OF).step == 3

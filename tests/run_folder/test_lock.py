@@ -7,7 +7,7 @@ import time
 import pytest
 
 from peft_cli.run_folder import lock
-from peft_cli.run_folder.lock import Busy, locked, owner
+from peft_cli.run_folder.lock import AlreadyRunning, locked, owner
 
 HOLD = """
 import sys, time
@@ -20,7 +20,7 @@ with locked(Path(sys.argv[1])):
 RACE = """
 import sys, time
 from pathlib import Path
-from peft_cli.run_folder.lock import Busy, locked
+from peft_cli.run_folder.lock import AlreadyRunning, locked
 folder = Path(sys.argv[1])
 for _ in range(12):
     try:
@@ -31,7 +31,7 @@ for _ in range(12):
             inside.unlink()
             with (folder / "count").open("a") as file:
                 file.write("x")
-    except Busy:
+    except AlreadyRunning:
         pass
 """
 
@@ -50,7 +50,7 @@ def claims(folder):
 
 
 def test_a_folder_that_another_process_has_is_busy(tmp_path, holder):
-    with pytest.raises(Busy, match=f"is being done by process {holder.pid} on .*; wait for it"), locked(tmp_path):
+    with pytest.raises(AlreadyRunning, match=f"is being done by process {holder.pid} on .*; wait for it"), locked(tmp_path):
         pass
     assert len(claims(tmp_path)) == 1 and str(holder.pid) in owner(tmp_path)
 
@@ -104,7 +104,7 @@ def test_a_holder_that_was_taken_for_dead_ends(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
     process.stdout.readline()
     claims(tmp_path)[0].unlink()
-    assert process.wait(timeout=5) == lock.LOST
+    assert process.wait(timeout=5) == lock.LOCK_LOST
 
 
 def test_an_empty_claim_of_a_full_disk_holds_nothing(tmp_path):

@@ -94,13 +94,13 @@ def slow(config, choices, overrides):
     from peft_cli.run_folder.signals import Signals
 
     run, signals = folder_of(config, choices), Signals()
-    with locked(run.path), signals.heard():
+    with locked(run.path), signals.listening():
         if run.is_finished:  # another process did it just before, as peft-run sees too
             return
         (run.path / "log.jsonl").touch()
         for _ in range(config["shots"]):
             time.sleep(0.05)
-            if signals.stop:
+            if signals.stop_number:
                 (run.path / "kept").touch()
             signals.check()
         finish(run)
