@@ -10,7 +10,7 @@ SECONDS = 5  # to wait for the hub's first answer
 
 
 @cache
-def answers() -> bool:
+def is_reachable() -> bool:
     """Whether the hub can be reached; where it cannot, its cache is read at once instead of after many tries."""
     from huggingface_hub.constants import ENDPOINT
 
