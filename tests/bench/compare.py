@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from peft_cli.cost import counted
+from peft_cli.run_folder.usage import counted
 from tests.bench.lines import TOLERANCE, Line, Settings
 from tests.bench.timing import difference, in_turn, rate, shares
 

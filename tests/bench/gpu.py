@@ -72,7 +72,7 @@ def alike(settings: Settings) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     batch, named = place.encode(shots()[:8]), dict(made.method.named_parameters())
     theirs = peers.step(wrapped, place.collate(batch).tensors(), peers.prompt(wrapped, "prompt"))
     expected = {"loss": torch.tensor(theirs.add()), **theirs.gradients()}
-    with speed_up(place, made.method, batch, settled):
+    with speed_up(place, made.method.inputs, batch, settled):
         loss = step(place, made.method, batch, settled)
     return expected, {"loss": torch.tensor(loss), **gradients(named)}
 
@@ -132,7 +132,7 @@ def with_trainer(wrapped: PreTrainedModel, place: Backbone) -> float:
         )  # fmt: skip
         Trainer(
             model=wrapped, args=arguments, train_dataset=place.encode(shots()), callbacks=[clock],
-            data_collator=lambda rows: collate(rows, place.family, place.pad, training=True),
+            data_collator=lambda rows: collate(rows, place.family, place.pad, training=True).tensors(),
         ).train()  # fmt: skip
     return clock.seconds
 

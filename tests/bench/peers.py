@@ -58,7 +58,7 @@ def lora(method: LoRA, model: PreTrainedModel) -> Callable[[], dict[str, Tensor]
             start = seen.get(name, 0)
             seen[name] = stop = start + rank
             down, up = (parameters[f"base_model.model.{name}.lora_{side}.default.weight"].grad for side in "AB")
-            found |= {f"A.{i}": down[start:stop].clone(), f"B.{i}": up[linear.start : linear.stop, start:stop].clone()}
+            found |= {f"A.{i}": down[start:stop].clone(), f"B.{i}": up[linear.columns, start:stop].clone()}
         return found
 
     return gradients

@@ -67,7 +67,9 @@ def row_10(settings: Settings) -> list[Line]:
 
 def task(config: dict) -> dict:
     """What the plain script has to do, to be what a run with `config` is."""
-    data = few_shot(read_mini(), **{key: config[key] for key in ("shots", "data_seed", "test_limit", "draw", "validation")})
+    data = few_shot(
+        read_mini(), **{key: config[key] for key in ("shots", "data_seed", "test_limit", "draw", "validation")}
+    )
     train, decode = config["train"], config["decode"]
     sizes = {key: train[key] for key in ("steps", "batch_size", "warmup_steps", "validate_every", "clip")}
     sizes |= {"lr": config["method"]["lr"], "length": config["method"]["length"], "text": config["method"]["text"]}
