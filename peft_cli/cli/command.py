@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from peft_cli import __version__
 from peft_cli.config.options import config_text, groups, options
-from peft_cli.config.plugins import use_plugins
+from peft_cli.config.plugins import add_plugin_flags, use_plugins
 from peft_cli.run_folder.failure import Failure, failure_of, repeat_command, sentence
 from peft_cli.run_folder.signals import Stopped
 
@@ -55,8 +55,7 @@ class Flags(ArgumentParser):
         self.add_argument("--help", "-h", action="store_true", help="groups, options and keys")
         self.add_argument("--hydra-help", action="store_true", help="this page")
         self.add_argument("--version", action="store_true", help="the version")
-        self.add_argument("--plugin", action="append", default=[], help="a package whose targets are accepted")
-        self.add_argument("--config-dir", "-cd", action="append", default=[], help="a folder with more options")
+        add_plugin_flags(self)
         self.add_argument("--package", "-p", help="the part that --cfg prints")
         self.add_argument("--resolve", action="store_true", help="whether --cfg resolves interpolations")
         one = self.add_mutually_exclusive_group()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from peft_cli.config.plugins import add_plugin_flags, use_plugins
+
 if TYPE_CHECKING:  # torch is imported when a run is exported, so that --help stays quick
     from torch import Tensor
 
@@ -27,8 +29,10 @@ def main() -> int:
     parser = ArgumentParser(prog="peft-export", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--out", type=Path, help="folder of the adapter; <run>/hf_peft by default")
+    add_plugin_flags(parser)
     options = parser.parse_args()
     try:
+        use_plugins(options.plugin, options.config_dir)
         print(export(options.run, options.out or options.run / "hf_peft"))
     except (ValueError, OSError) as error:
         print(f"peft-export: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
+from peft_cli.config.plugins import add_plugin_flags, use_plugins
 from peft_cli.config.values import check
 
 if TYPE_CHECKING:  # torch is imported when there is something to answer, so that --help stays quick
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the predictions that the command line asks for; returns 0, or 2 where that cannot be."""
     try:
         options = parse(arguments)
+        use_plugins(options.plugin, options.config_dir)
         runs = by_task(options.runs)
         lines = read_lines(options.input, list(runs))
         texts = answer(runs, lines, options)
@@ -64,6 +66,7 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         metavar="KEY=VALUE",
         help="how to decode in place of what the runs did, as in batch_size=64 or max_new_tokens=30; several times",
     )
+    add_plugin_flags(parser)
     return parser.parse_args(arguments)
 
 

@@ -7,6 +7,7 @@ A package is named by `--plugin` or by an installed distribution's entry point o
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
@@ -15,6 +16,14 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 NAMED: dict[str, list[str]] = {"plugins": [], "config_dirs": []}  # in this process, as a configuration records them
+
+
+def add_plugin_flags(parser: ArgumentParser) -> None:
+    """Give a command the two flags whose values `use_plugins` takes."""
+    about = "a package whose methods, data sets and backbones are accepted; several times"
+    parser.add_argument("--plugin", action="append", default=[], metavar="PACKAGE", help=about)
+    about = "a folder with options of your own, laid out as conf/; several times"
+    parser.add_argument("--config-dir", "-cd", action="append", default=[], metavar="FOLDER", help=about)
 
 
 def use_plugins(plugins: Sequence[str], config_dirs: Sequence[str]) -> None:

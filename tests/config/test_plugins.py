@@ -79,11 +79,15 @@ def site(project, tmp_path_factory) -> Path:
     return folder
 
 
-def peft_run(*arguments, path, cwd, env=os.environ):
-    """The command in a process of its own, with a folder beside this checkout on the path."""
+def python(*arguments, path, cwd, env=os.environ):
+    """Python in a process of its own, with a folder beside this checkout on the path."""
     environment = {**env, "PYTHONPATH": os.pathsep.join([str(path), str(ROOT), env.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "peft_cli.cli.run", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def peft_run(*arguments, **where):
+    """The command in a process of its own."""
+    return python("-m", "peft_cli.cli.run", *arguments, **where)
 
 
 def results(folder):
@@ -183,3 +187,31 @@ def test_an_installed_package_runs_through_slurm(site, tmp_path):
         cluster.down()
     assert done.returncode == 0, done.stderr
     assert len(results(tmp_path / "runs" / "letters" / "short" / "shift")) == 2
+
+
+@pytest.mark.parametrize("command", ["export", "predict"])
+@pytest.mark.parametrize(
+    ("section", "hint"),
+    [
+        ({"data": {"_target_": "peft_cli.cli.draws.main", "path": "kept"}}, "has to be inside peft_cli.data"),
+        ({"method": {"_target_": "peft_cli.cli.draws.main", "path": "kept"}}, "has to be inside peft_cli.method"),
+        ({"backbone": {"_target_": "peft_cli.cli.draws.main", "path": "kept"}}, "has to be peft_cli.backbone"),
+        ({"method": {"_target_": "peft_shift.method.Shift"}, "plugins": ["peft_shift"]}, "that --plugin names"),
+    ],
+)
+def test_the_configuration_in_a_run_folder_from_elsewhere_runs_nothing(project, tmp_path, command, section, hint):
+    (tmp_path / "kept").write_text("mine")
+    config = compose(["method=pt", "backbone.device=cpu"]).config
+    config |= {name: config.get(name, {}) | part if isinstance(part, dict) else part for name, part in section.items()}
+    run = {"method": "pt", "data": "mini", "backbone": "tiny-gpt2", "seed": 0}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result.json").write_text(
+        json.dumps({"config": config, "run": run, "backbone": {"sha256": ""}, "data": {"labels": []}})
+    )
+    (tmp_path / "run" / "config.yaml").write_text(json.dumps(config))
+    (tmp_path / "lines.jsonl").write_text('{"source": "name : Iris"}\n')
+    arguments = ["--input", "lines.jsonl"] if command == "predict" else []
+    code = f"import sys; from peft_cli.cli.{command} import main; sys.exit(main())"
+    done = python("-c", code, "run", *arguments, path=project, cwd=tmp_path)
+    assert done.returncode == 2 and hint in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert (tmp_path / "kept").read_text() == "mine"
