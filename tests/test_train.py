@@ -1,3 +1,5 @@
+"""The loop and its one step, against a loop written by hand; statement by statement."""
+
 from dataclasses import replace
 from itertools import chain
 
@@ -5,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from peft_cli.method.ft import FT
+from peft_cli.method.dept import DePT
+from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
 from peft_cli.recipe import Recipe
 from peft_cli.train import Batches, Best, split_rows, step, train
@@ -29,6 +32,76 @@ def run(recipe=RECIPE, validation=EXAMPLES[2:], metric=None, seed=0):
     log = []
     found = train(backbone, method, EXAMPLES[:2], validation, recipe, metric, log.append)
     return backbone, method, log, found
+
+
+class Penalised(PT):
+    """Prompt tuning that adds the squares of its prompt to the loss of each row."""
+
+    def extra_loss(self, batch):
+        return len(batch) * self.prompt.square().sum()
+
+
+def make_dept():
+    """A method whose two groups have learning rates of their own."""
+    backbone = make_backbone("gpt2")
+    torch.manual_seed(0)
+    sizes = {"budget": None, "length": 4, "rank": 3, "positions": 24, "scale": "paper", "offset_by": "position"}
+    return backbone, DePT(backbone, **sizes, init="random", text=None, lr=0.05, offset_lr=0.01)
+
+
+def make_dropping(model_rate=0.0, own_rate=0.0):
+    """A backbone and a method with dropout."""
+    backbone = make_backbone("gpt2")
+    for module in backbone.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = model_rate
+    torch.manual_seed(0)
+    method = LoRA(backbone, rank=2, alpha=4, dropout=own_rate, parts=["query", "value"], lr=0.05)
+    with torch.no_grad():
+        for matrix in method.B:
+            matrix.normal_()
+    return backbone, method
+
+
+def losses_of(backbone, method, recipe, validation=(), **options):
+    """The training losses and the validation losses of a run."""
+    log = []
+    torch.manual_seed(5)
+    train(backbone, method, EXAMPLES, validation, recipe, log=log.append, **options)
+    return [[row[name] for row in log if name in row] for name in ("loss", "validation_loss")]
+
+
+def by_hand(backbone, method, recipe, optimizer):
+    """The losses of the steps of `recipe`, in plain torch, and the method's tensors as they leave them."""
+    rows, pool, losses = backbone.encode(EXAMPLES), [], []
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    torch.manual_seed(5)
+    for n in range(recipe.steps):
+        while len(pool) < recipe.batch_size:
+            pool += torch.randperm(len(rows)).tolist()
+        batch, pool = [rows[i] for i in pool[: recipe.batch_size]], pool[recipe.batch_size :]
+        up, down = (n + 1) / recipe.warmup_steps, (recipe.steps - n) / (recipe.steps - recipe.warmup_steps)
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * (up if n < recipe.warmup_steps else down)
+        loss = F.cross_entropy(*backbone.forward(method.inputs(backbone.batch(batch))))
+        loss.backward()
+        if recipe.clip:
+            torch.nn.utils.clip_grad_norm_(method.parameters(), recipe.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("changes", [{}, {"clip": 0.05}, {"clip": None}, {"accumulation": 2}, {"weight_decay": 0.5}])
+def test_the_loop_is_the_one_written_by_hand(changes):
+    recipe = replace(RECIPE, batch_size=2, **changes)
+    (backbone, ours), (other, plain) = make_dept(), make_dept()
+    groups = [{**group, "weight_decay": recipe.weight_decay} for group in plain.param_groups()]
+    expected = by_hand(other, plain, recipe, torch.optim.AdamW(groups))
+    assert losses_of(backbone, ours, recipe)[0] == pytest.approx(expected, rel=1e-4)
+    for own, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-5)
 
 
 def gradients(recipe):
@@ -118,45 +191,116 @@ def test_the_best_state_is_kept():
     assert F.cross_entropy(logits, targets).item() == pytest.approx(found["best_validation_loss"], rel=1e-5)
 
 
-def test_patience_ends_training_after_validations_without_a_better_one():
-    values = iter([1.0, 5.0, 4.0, 3.0, 9.0])
-    recipe = replace(RECIPE, steps=40, select="metric", patience=2)
-    found = run(recipe, metric=lambda examples: next(values))[3]
-    assert found["best_step"] == 4 and found["steps"] == 12 and found["best_validation_metric"] == 5.0
-
-
 def test_without_validation_the_last_state_stays():
     _, _, log, found = run(validation=())
     assert found["best_step"] is None and found["steps"] == 12 and not any("validation_loss" in row for row in log)
 
 
 def test_the_log_has_a_row_for_each_step():
-    log = [row for row in run()[2] if "loss" in row]
+    _, _, log, found = run()
+    log = [row for row in log if "loss" in row]
     assert [row["step"] for row in log] == list(range(1, 13))
-    assert all(row["step_seconds"] > 0 for row in log) and log[1]["lr"] == [0.05]
+    assert all(set(row) == {"step", "loss", "lr", "step_seconds"} for row in log)
+    assert [row["lr"] for row in log] == [[0.05 * RECIPE.rate(step)] for step in range(12)]
+    seconds = sum(row["step_seconds"] for row in log)
+    assert all(row["step_seconds"] > 0 for row in log) and seconds < found["train_seconds"] < 60
 
 
-def test_clipping_bounds_the_update_of_plain_descent():
-    backbone, method = make()
-    step(backbone, method, backbone.encode(EXAMPLES), RECIPE)
-    assert torch.nn.utils.clip_grad_norm_(method.parameters(), 0.01) > 0.01
-    assert method.prompt.grad.norm() <= 0.01 + 1e-6
+def test_dropout_is_a_switch_of_the_backbone_and_always_on_in_the_method():
+    """Nothing drops out in validation, whatever the training."""
+    recipe, rates = replace(RECIPE, steps=2), {"model_rate": 0.5, "own_rate": 0.5}
+    plain, validated = losses_of(*make_dropping(), recipe, EXAMPLES)
+    for made, dropout, differs in (
+        ({"model_rate": 0.5}, True, True),
+        ({"model_rate": 0.5}, False, False),
+        ({"own_rate": 0.5}, False, True),
+    ):
+        losses = losses_of(*make_dropping(**made), replace(recipe, dropout=dropout))[0]
+        assert (losses[0] != pytest.approx(plain[0])) == differs
+    backbone, method = make_dropping(**rates)
+    losses, values = losses_of(backbone, method, replace(recipe, dropout=True, validate_every=1), EXAMPLES)
+    assert values[0] == pytest.approx(validated[0], rel=1e-6)  # of step 0
+    assert losses[1] != pytest.approx(plain[1])  # after a validation
+    assert not method.training and not backbone.model.training
 
 
-def test_dropout_is_a_switch_of_the_backbone():
-    states = []
-    for dropout in (True, False):
+def test_a_methods_own_loss_is_added_in_training_and_not_in_validation():
+    results = []
+    for kind, accumulation in ((PT, 1), (Penalised, 1), (Penalised, 3)):
         backbone = make_backbone("gpt2")
-        for module in backbone.model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.5
-        method = FT(backbone, top_blocks=None, output_embedding=False, lr=1e-3)
         torch.manual_seed(0)
-        losses = []
-        recipe = replace(RECIPE, dropout=dropout, steps=1)
-        train(backbone, method, EXAMPLES[:1], (), recipe, None, lambda row, losses=losses: losses.append(row["loss"]))
-        states.append(losses[0])
-    assert states[0] != states[1]
+        method = kind(backbone, length=4, init="random", text=None, lr=0.05)
+        added = method.prompt.detach().square().sum().item()
+        recipe = replace(RECIPE, steps=1, batch_size=3, accumulation=accumulation)
+        results.append(losses_of(backbone, method, recipe, EXAMPLES))
+    plain, own, split = results
+    n_tokens = sum(row.n_targets for row in backbone.encode(EXAMPLES))
+    assert own[0] == pytest.approx([plain[0][0] + len(EXAMPLES) * added / n_tokens], rel=1e-5)
+    assert split[0] == pytest.approx(own[0], rel=1e-5) and own[1][0] == plain[1][0]
+
+
+def selected_by(*values, **changes):
+    """A run that validates to `values`, one after another; its method, prompts at each validation, log and summary."""
+    backbone, method = make()
+    told, prompts, log = iter(values), [], []
+
+    def metric(examples):
+        prompts.append(method.prompt.detach().clone())
+        return next(told)
+
+    recipe = replace(RECIPE, select="metric", **changes)
+    found = train(backbone, method, EXAMPLES[:2], EXAMPLES[2:], recipe, metric, log.append)
+    return method, prompts, log, found
+
+
+@pytest.mark.parametrize(("values", "best"), [((1, 5, 2, 5), 1), ((9, 5, 2, 3), 0), ((1, 2, 3, 4), 3)])
+def test_the_state_of_the_first_highest_value_is_restored(values, best):
+    method, prompts, log, found = selected_by(*values, steps=10)
+    steps = [0, 4, 8, 10]  # before the first step and after the last one too
+    assert [(row["step"], row["validation_metric"]) for row in log if "loss" not in row] == [
+        *zip(steps, values, strict=True)
+    ]
+    assert torch.equal(method.prompt, prompts[best])
+    assert not any(torch.equal(method.prompt, prompt) for i, prompt in enumerate(prompts) if i != best)
+    assert {name: found[name] for name in ("steps", "best_step", "best_validation_metric")} == {
+        "steps": 10, "best_step": steps[best], "best_validation_metric": values[best],
+    }  # fmt: skip
+
+
+def test_patience_counts_validations_since_the_best_one():
+    found = selected_by(1.0, 0.5, 2.0, 1.5, 1.6, 9.0, steps=40, patience=2)[3]
+    assert found["best_step"] == 8 and found["steps"] == 16 and found["best_validation_metric"] == 2.0
+
+
+def test_the_validation_loss_is_the_mean_over_all_tokens_of_all_batches():
+    backbone, method = make()
+    rows = backbone.encode(EXAMPLES)
+    with torch.no_grad():
+        expected = F.cross_entropy(*backbone.forward(method.inputs(backbone.batch(rows)))).item()
+    assert losses_of(backbone, method, replace(RECIPE, steps=1), EXAMPLES)[1][0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_metric_has_to_be_given():
+    with pytest.raises(ValueError, match=r"train\.select=metric needs a metric"):
+        run(replace(RECIPE, select="metric"))
+
+
+def test_without_a_period_nothing_is_validated():
+    assert losses_of(*make(), replace(RECIPE, validate_every=None), EXAMPLES)[1] == []
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_loss_that_is_not_finite_fails_and_names_the_step(steps):
+    backbone, method = make()
+    method.lr = 1e30
+    what = "loss of step [2-5]" if steps > 1 else "validation loss after step 1"
+    with pytest.raises(ValueError, match=rf"the {what} is (nan|inf), so training cannot go on; lower method\.lr"):
+        losses_of(backbone, method, replace(RECIPE, steps=steps, warmup_steps=0), EXAMPLES)
+
+
+def test_a_metric_that_is_not_finite_fails():
+    with pytest.raises(ValueError, match="the validation metric after step 4 is nan"):
+        selected_by(1.0, float("nan"))
 
 
 def test_best_takes_the_higher_metric_and_the_lower_loss():
