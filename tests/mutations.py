@@ -34,17 +34,19 @@ class Mutant:
 def mutants(path: str, source: str) -> Iterator[Mutant]:
     """A mutant for each change of a statement, comparison or boolean inside the functions of a file."""
     tree = ast.parse(source)
-    for node, lines, put in nodes(tree, None):
+    for node, statement, put in nodes(tree, None):
+        lines = head(statement)
         for new in replacements(node):
             put(new)
-            yield Mutant(path, lines, described(node, new), ast.unparse(tree) + "\n")
+            change = described(statement, new) if node is statement else f"as `{first_line(statement)}`"
+            yield Mutant(path, lines, change, ast.unparse(tree) + "\n")
         put(node)
 
 
-def nodes(parent: ast.AST, lines: range | None) -> Iterator[tuple[ast.AST, range, Callable[[ast.AST], None]]]:
-    """The statements and expressions in functions, with their statement's lines and what puts another in their place.
+def nodes(parent: ast.AST, around: ast.stmt | None) -> Iterator[tuple[ast.AST, ast.stmt, Callable[[ast.AST], None]]]:
+    """The statements and expressions in functions, each with its statement and what puts another node in its place.
 
-    `lines` are those of the statement around `parent`; None outside functions.
+    `around` is the statement that `parent` is or belongs to; None outside functions.
     """
     for field, value in ast.iter_fields(parent):
         if field in ("annotation", "returns", "decorator_list"):
@@ -54,12 +56,12 @@ def nodes(parent: ast.AST, lines: range | None) -> Iterator[tuple[ast.AST, range
                 continue
             if isinstance(child, ast.keyword) and child.arg == "strict":  # of zip: a check that no input should reach
                 continue
-            own = head(child) if isinstance(child, ast.stmt) else lines
-            if lines is not None and own is not None and not isinstance(child, DECLARATIONS):
+            statement = child if isinstance(child, ast.stmt) else around
+            if around is not None and statement is not None and not isinstance(child, DECLARATIONS):
                 at, key = (value, i) if isinstance(value, list) else (vars(parent), field)
-                yield child, own, lambda new, at=at, key=key: at.__setitem__(key, new)
-            is_inside = lines is not None or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
-            yield from nodes(child, own if is_inside else None)
+                yield child, statement, lambda new, at=at, key=key: at.__setitem__(key, new)
+            is_inside = around is not None or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from nodes(child, statement if is_inside else None)
 
 
 def head(statement: ast.stmt) -> range:
@@ -100,9 +102,13 @@ def is_idle(statement: ast.stmt) -> bool:
     )
 
 
-def described(node: ast.AST, new: ast.AST) -> str:
-    """The change in words, with the first line of the code."""
-    was, code = (ast.unparse(one).split("\n")[0] for one in (node, new))
-    if isinstance(node, ast.With):
-        return f"without `{was}`" + (" and its body" if isinstance(new, ast.Pass) else "")
-    return f"without `{was}`" if isinstance(new, ast.Pass) else f"`{code}` in place of `{was}`"
+def described(statement: ast.stmt, new: ast.AST) -> str:
+    """The change of a whole statement in words."""
+    if isinstance(statement, ast.With):
+        return f"without `{first_line(statement)}`" + (" and its body" if isinstance(new, ast.Pass) else "")
+    return f"without `{first_line(statement)}`" if isinstance(new, ast.Pass) else f"as `{first_line(new)}`"
+
+
+def first_line(node: ast.AST) -> str:
+    """The first line of the code of a node."""
+    return ast.unparse(node).split("\n")[0]
