@@ -58,12 +58,12 @@ class Flags(ArgumentParser):
         add_plugin_flags(self)
         self.add_argument("--package", "-p", help="the part that --cfg prints")
         self.add_argument("--resolve", action="store_true", help="whether --cfg resolves interpolations")
-        one = self.add_mutually_exclusive_group()
-        one.add_argument("--run", "-r", action="store_true", help="one run, as without it")
-        one.add_argument("--multirun", "-m", action="store_true", help="every combination of values")
-        one.add_argument("--cfg", "-c", choices=["job", "hydra", "all"], help="print the configuration")
-        one.add_argument("--info", "-i", nargs="?", const="all", help="how Hydra composes the configuration")
-        one.add_argument("--shell-completion", "-sc", action="store_true", help="tab completion")
+        modes = self.add_mutually_exclusive_group()
+        modes.add_argument("--run", "-r", action="store_true", help="one run, as without it")
+        modes.add_argument("--multirun", "-m", action="store_true", help="every combination of values")
+        modes.add_argument("--cfg", "-c", choices=["job", "hydra", "all"], help="print the configuration")
+        modes.add_argument("--info", "-i", nargs="?", const="all", help="how Hydra composes the configuration")
+        modes.add_argument("--shell-completion", "-sc", action="store_true", help="tab completion")
         self.add_argument("overrides", nargs="*", help="key=value")
 
     def error(self, message: str) -> NoReturn:

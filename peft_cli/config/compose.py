@@ -59,12 +59,14 @@ class ConfigFolders(SearchPathPlugin):
 def composer() -> Iterator[Composer]:
     """Yield what composes configurations, with Hydra's global state while it is needed; its errors are ValueErrors."""
     Plugins.instance().register(ConfigFolders)
-    GlobalHydra.instance().clear()
+    before, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # that of a program that calls this one
     try:
         with hydra.initialize_config_dir(str(resource_folder("conf").resolve()), "peft-run", version_base="1.3"):
             yield Composer()
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ValueError(describe_error(error)) from error
+    finally:
+        GlobalHydra.instance().hydra = before
 
 
 def compose(overrides: Sequence[str]) -> Composed:

@@ -28,11 +28,14 @@ def read_experiment(name: str) -> Experiment:
     """Return an experiment; raises ValueError where there is none."""
     path = option_file("experiment", name)
     content: Any = OmegaConf.to_container(OmegaConf.load(path))
-    defaults, settings = content.pop("defaults", []), content.pop("settings", {})
-    params = content.pop("hydra", {}).get("sweeper", {}).get("params", {})
-    choices = {group.rpartition("/")[2]: option for line in defaults for group, option in line.items()}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no experiment: it has to be a mapping of keys to values")
+    defaults, settings, hydra = (content.pop(key, None) or {} for key in ("defaults", "settings", "hydra"))
+    params = (hydra.pop("sweeper", None) or {}).get("params") or {}
+    lines = [line for line in defaults if isinstance(line, dict)]  # the other one is _self_
+    choices = {group.rpartition("/")[2]: option for line in lines for group, option in line.items()}
     values: dict[str, object] = {}
-    for key, value in content.items():
+    for key, value in (content | hydra).items():
         is_section = key in groups() and isinstance(value, dict)
         values |= {f"{key}.{inner}": item for inner, item in value.items()} if is_section else {key: value}
     sweep = [f"{key}={value if isinstance(value, str) else format_value(value)}" for key, value in params.items()]

@@ -34,6 +34,16 @@ def test_a_configuration_is_the_one_that_hydra_composes(overrides):
     assert run.choices == {group: run.choices[group] for group in options.groups() if group != "launcher"}
 
 
+def test_hydra_stays_as_the_program_has_it_that_composes_a_run(tmp_path):
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    (tmp_path / "theirs.yaml").write_text("key: 3\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert compose(["seed=3"]).config["seed"] == 3
+        assert hydra_compose("theirs").key == 3
+
+
 def test_runs_do_not_share_values():
     with composer() as composed:
         first = composed(["method=spt", "method.lr=0.5", "seed=1"])
@@ -128,6 +138,19 @@ def test_an_experiment_has_options_values_and_settings_for_some_options(settled)
     assert settled("method=ft", "train=few_shot").choices["train"] == "few_shot"
 
 
+@pytest.mark.parametrize("text", ["", "defaults: [_self_]\nsettings:\nhydra: {sweeper:}\n"])
+def test_an_experiment_may_have_nothing_of_its_own(settled, text):
+    assert settled("method=pt", text=text).config == compose(["method=pt"]).config
+
+
+def test_an_experiment_may_set_the_launcher(settled):
+    settled("method=pt", text="hydra: {launcher: {minutes: 7}}\ndefaults: [override /hydra/launcher: slurm]\n")
+    with composer() as composed:
+        draft = composed.draft(["+experiment=table", "hydra.launcher.cpus=2"])
+    assert draft.choices["launcher"] == "slurm"
+    assert (draft.config["launcher"]["minutes"], draft.config["launcher"]["cpus"]) == (7, 2)
+
+
 def test_settings_may_be_a_mapping(settled):
     text = "settings:\n  method=dart: {method.options: {lr: 3e-4}}\n"
     chosen = settled("method=dart", "data=sst2", "backbone=tiny-roberta", text=text)
@@ -147,6 +170,10 @@ def test_the_command_line_is_stronger_than_an_experiment_and_its_settings(settle
         ("settings: {method=pt: {method.rank: 1}}", "table.yaml: method=pt has no key rank"),
         ("method: {rank: 1}", "table.yaml: method=pt has no key rank"),
         ("data: {_target_: os.system}", "has to be inside peft_cli.data"),
+        ("[1, 2]", "table.yaml is no experiment"),
+        ("hydra: {run: {dir: x}}", "there is no key run"),
+        ("train: 5", "train is a group of them"),
+        ("settings: {method=pt: {seed.x: 1}}", "seed is a single value"),
     ],
 )
 def test_an_experiment_that_cannot_be_is_refused(settled, text, hint):
