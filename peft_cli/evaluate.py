@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from peft_cli.backbone import Backbone, Encoded
+from peft_cli.backbone.tokenization import Encoder
 from peft_cli.data import Data, Example, subsets
 from peft_cli.method import Method
 from peft_cli.metrics import Scores, score
@@ -30,10 +31,12 @@ class Decoding:
     no_repeat_ngram: NonNegativeInt
     batch_size: PositiveInt
     classes: Literal["rank", "generate"] = "rank"
+    banned: list[str] = field(default_factory=list)
 
-    def options(self) -> dict:
+    def options(self, encoder: Encoder) -> dict[str, Any]:
         """The same in the words of transformers, with nothing left to a checkpoint's own settings."""
         return {
+            "suppress_tokens": banned_ids(self.banned, encoder) or None,
             "num_beams": self.beams,
             "length_penalty": self.length_penalty if self.beams > 1 else None,
             "early_stopping": False,
@@ -41,6 +44,14 @@ class Decoding:
             "min_new_tokens": self.min_new_tokens,
             "no_repeat_ngram_size": self.no_repeat_ngram,
         }
+
+
+def banned_ids(texts: Sequence[str], encoder: Encoder) -> list[int]:
+    """The id of each text; raises ValueError for one that is not a single token."""
+    for text in texts:
+        if (n := len(encoder.ids(text))) != 1:
+            raise ValueError(f"decode.banned has {text!r}, which is {n} tokens of this backbone; each has to be one")
+    return [encoder.ids(text)[0] for text in texts]
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ def is_ranked(backbone: Backbone, decoding: Decoding) -> bool:
 
 def write(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:
     """The text that the backbone writes for each row, or the class or number of its head."""
-    return backbone.predict(method.inputs(backbone.batch(rows, training=False)), **decoding.options())
+    return backbone.predict(method.inputs(backbone.batch(rows, training=False)), **decoding.options(backbone.encoder))
 
 
 def rank(backbone: Backbone, method: Method, rows: Sequence[Encoded], decoding: Decoding) -> list[str]:

@@ -80,6 +80,7 @@ def carry_out(config: dict[str, Any], choices: dict[str, str], folder: RunFolder
     data, backbone, fingerprint, method, sources = prepare(config)
     meter, signals = Meter(backbone, method), Signals()
     described, decoding = describe(data), Decoding(**config["decode"])
+    decoding.options(backbone.encoder)  # raises ValueError for a text that it cannot ban
     made_of = {"backbone": fingerprint, "init_from": str(sources), **described["sha256"]}
     checkpoint = Checkpoint(folder.path, config["train"]["checkpoint_seconds"], signals, made_of, meter=meter)
     folder.open(config, goes_on=checkpoint.step > 0)

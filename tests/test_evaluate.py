@@ -203,3 +203,22 @@ def test_a_batch_that_is_known_in_part_is_predicted_as_a_whole():
     first = next(iter(batches[1]))
     again, made = predicted({first: "wrong"})
     assert made == batches and again.texts == whole.texts
+
+
+@pytest.mark.parametrize("family", WRITERS)
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_banned_text_is_never_written(family, beams):
+    backbone = make_backbone(family)
+    options = OPTIONS | {"beams": beams, "min_new_tokens": 6}
+    plain = predict(backbone, Method(backbone, lr=1.0), EXAMPLES, Decoding(**options, batch_size=2)).texts
+    words = sorted({word for text in plain for word in text.split()})
+    decoding = Decoding(**options, batch_size=2, banned=words[:2])
+    texts = predict(backbone, Method(backbone, lr=1.0), EXAMPLES, decoding).texts
+    assert texts != plain and not {word for text in texts for word in text.split()} & set(words[:2])
+
+
+@pytest.mark.parametrize(("text", "n"), [("good food", 2), (" ", 0)])
+def test_only_a_text_of_one_token_can_be_banned(text, n):
+    decoding = Decoding(**OPTIONS, batch_size=2, banned=[text])
+    with pytest.raises(ValueError, match=rf"decode\.banned has '{text}', which is {n} tokens of this backbone"):
+        decoding.options(make_backbone("gpt2").encoder)

@@ -59,7 +59,8 @@ def write_rows(methods: Mapping[str, Method], rows: Sequence[Row], decoding: Dec
     """The text that each task's method makes the backbone write for a row, or the class of a head."""
 
     def write(parts: Parts) -> list[list[str]]:
-        return predict_methods(method_inputs(parts, training=False), **decoding.options())
+        options = decoding.options(next(iter(methods.values())).backbone.encoder)
+        return predict_methods(method_inputs(parts, training=False), **options)
 
     return by_task(methods, rows, decoding.batch_size, write)
 
