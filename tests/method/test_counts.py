@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BartConfig, GPT2Config, T5Config
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.hooks import IMPLEMENTATION
-from peft_cli.config.check import resolve
+from peft_cli.backbone.attention import IMPLEMENTATION
+from peft_cli.config.targets import resolve
 from tests.conftest import make_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ FORMULAS = [
     ("adapter", "gpt2", "placement=pfeiffer size=7 reduction=null", L * (2 * 7 * D + 7 + D), 368_808),
     ("adapter", "gpt2", "placement=pfeiffer size=225 reduction=null", L * (2 * 225 * D + 225 + D), 11_089_176),
     ("adapter", "gpt2", "", 2 * L * (2 * 64 * D + 64 + D), 6_343_680),
-    ("adapter", "gpt2", "scale=null", 6_343_681, 6_343_681),
+    ("adapter", "gpt2", "scale=null", 6_343_680 + 2 * L, 6_343_728),
     # A and B of query and value; n^3 shared numbers, and s, t and a bias for each of two maps
     ("lora", "gpt2", "rank=4", L * 2 * 2 * 4 * D, 393_216),
     ("compacter", "gpt2", "", 4**3 + 2 * L * (2 * (D + 24) + 24 + D), 150_976),
@@ -64,7 +64,7 @@ def counts(name: str, family: str, options: str = "") -> tuple[int, int]:
     arguments = OmegaConf.to_container(arguments)
     with torch.device("meta"):
         model = auto.from_config(config, attn_implementation=IMPLEMENTATION)
-    method = resolve(arguments.pop("_target_"))(Backbone(model, make_tokenizer(family)), **arguments)
+    method = resolve(arguments.pop("_target_"), "method")(Backbone(model, make_tokenizer(family)), **arguments)
     trained = sum(p.numel() for p in method.parameters())
     method.fold()
     return trained, sum(p.numel() for p in method.parameters())
