@@ -1,6 +1,6 @@
 """Scores of predicted texts against their references, by a protocol. One file for each metric; none needs torch.
 
-predictions, references, sources -> prepare (the protocol's rules) -> each metric -> Scores
+predictions, references, sources -> make_items (the protocol's rules) -> each metric -> Scores
 
 A metric is the function `name` of the file `name.py` in this folder: (predictions, references, protocol) -> Score.
 """
@@ -14,15 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
+from typing import NotRequired, TypedDict, TypeVar
 
-from peft_cli.metrics.protocols import Protocol, load
+from peft_cli.metrics.protocols import Protocol, load_protocol
 
-EMPTY = "no item has a reference"
+NO_REFERENCE = "no item has a reference"
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a metric says of all items. A value is None where it is undefined, and `reason` says why."""
+    """The result of one metric for all items. A value is None where it is undefined, and `reason` says why."""
 
     values: dict[str, float | None]  # by the name of the column; in percent, but for NIST and CIDEr
     signature: str  # what was computed, with which version
@@ -31,28 +33,39 @@ class Score:
     is_error: bool = False  # whether lower is better
 
     @property
-    def selects(self) -> float:
-        """What the better of two models has more of: the first value; the least there is where that is undefined."""
+    def selection_value(self) -> float:
+        """The first value as a number of which more is better; minus infinity where it is undefined."""
         value = next(iter(self.values.values()))
         return -math.inf if value is None else -value if self.is_error else value
 
 
+class ItemCounts(TypedDict):
+    """What was scored, as a result keeps it."""
+
+    protocol: str
+    items: int  # that were scored
+    unreferenced: int  # predictions without a reference
+    references: list[list[int]]  # pairs: a number of references, and how many items have so many
+    parts: NotRequired[dict[str, ItemCounts]]
+
+
 @dataclass(frozen=True)
 class Scores:
-    """What several metrics say, and of what."""
+    """The results of several metrics, and what they were computed of."""
 
     values: dict[str, float | None]
     signatures: dict[str, str]  # by metric
     reasons: dict[str, str]  # by metric, where a value is None
     examples: list[dict[str, float | None]]  # for each prediction; those of one input have the same
-    selects: float  # what the better of two models has more of, by the first metric
-    items: dict  # the protocol's name, how many items were scored, and how many of them have how many references
+    selection_value: float  # by which the best state is chosen: more is better, by the first metric
+    items: ItemCounts
 
-    def add(self, part: str, scores: Scores) -> None:
-        """Takes in the scores of a part of the items, with the part's name behind each."""
-        self.values.update({f"{key}_{part}": value for key, value in scores.values.items()})
-        self.reasons.update({f"{n}_{part}": why for n, why in scores.reasons.items() if self.reasons.get(n) != why})
-        self.items.setdefault("parts", {})[part] = scores.items
+    def with_part(self, part: str, scores: Scores) -> Scores:
+        """These scores and those of a part of the items, with the part's name after each column."""
+        reasons = {f"{n}_{part}": why for n, why in scores.reasons.items() if self.reasons.get(n) != why}
+        items: ItemCounts = {**self.items, "parts": self.items.get("parts", {}) | {part: scores.items}}
+        values = {f"{key}_{part}": value for key, value in scores.values.items()}
+        return replace(self, values=self.values | values, reasons=self.reasons | reasons, items=items)
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,17 @@ class Items:
 
     predictions: list[str]
     references: list[list[str]]
-    places: list[int | None]  # for each original prediction the item that it belongs to; None without any reference
+    indices: list[int | None]  # for each original prediction that of its item; None where it has no reference
+
+    def count(self, protocol: Protocol) -> ItemCounts:
+        """How many items there are, and how many of them have how many references."""
+        counts = Counter(map(len, self.references))
+        return {
+            "protocol": protocol.name,
+            "items": len(self.predictions),
+            "unreferenced": self.indices.count(None),
+            "references": [[n, counts[n]] for n in sorted(counts)],
+        }
 
 
 def score(
@@ -75,33 +98,49 @@ def score(
 ) -> Scores:
     """Every score of the metrics `names`; the first one selects models.
 
-    A name may bring an argument: "bleurt=<folder of a model>". `sources` are what a protocol that scores each input
-    once groups by; `labels` are the classes in the data set's own order. Each of `parts`, a name and the places of
-    its predictions, has scores of its own too, as in "bleu_seen".
-    Raises ValueError for a metric or protocol that there is not.
+    A name may bring an argument: "bleurt=<folder of a model>". A protocol that scores each input once groups by
+    `sources`. `labels` are the classes in the data set's own order. Each of `parts`, a name and the indices of its
+    predictions, is also scored on its own, as in "bleu_seen".
+    Raises ValueError for an unknown metric or protocol, and for numbers of texts that differ.
     """
     if not len(predictions) == len(references) == len(predictions if sources is None else sources):
         raise ValueError(f"{len(predictions)} predictions cannot be scored against {len(references)} items' references")
-    rules = replace(load(protocol), labels=tuple(labels))
-    items = prepare(predictions, references, rules, sources)
-    found = {name.partition("=")[0]: compute(name, items, rules) for name in names}
-    told = describe(items, rules)
-    scores = Scores(
-        values={key: value for one in found.values() for key, value in one.values.items()},
-        signatures={name: f"{one.signature}|{signature(told)}" for name, one in found.items()},
-        reasons={name: one.reason for name, one in found.items() if one.reason},
-        examples=[by_example(found, place) for place in items.places],
-        selects=next(iter(found.values())).selects,
-        items=told,
-    )
-    for part, chosen in (parts or {}).items():
-        taken = ([side[i] for i in chosen] if side is not None else None for side in (predictions, references, sources))
-        picked = dict(zip(("predictions", "references", "sources"), taken, strict=True))
-        scores.add(part, score(names, protocol=protocol, labels=labels, **picked))
+    check_repeated(names)
+    rules = load_protocol(protocol)
+    rules = replace(rules, labels=normalise_labels(labels, rules))
+    scores = score_items(names, make_items(predictions, references, rules, sources), rules)
+    for part, indices in (parts or {}).items():
+        own = None if sources is None else select(sources, indices)
+        items = make_items(select(predictions, indices), select(references, indices), rules, own)
+        scores = scores.with_part(part, score_items(names, items, rules))
     return scores
 
 
-def prepare(
+def check_repeated(names: Sequence[str]) -> None:
+    """Raises ValueError for a metric that is named with two arguments, whose scores would have one name."""
+    argument: dict[str, str] = {}
+    for name in names:
+        first = argument.setdefault(name.partition("=")[0], name)
+        if first != name:
+            raise ValueError(f"{first} and {name} would have one column; score with one of them at a time")
+
+
+def normalise_labels(labels: Sequence[str], protocol: Protocol) -> tuple[str, ...]:
+    """The classes as the protocol normalises references; raises ValueError for two that become one."""
+    normalised: dict[str, str] = {}
+    for label in labels:
+        first = normalised.setdefault(protocol.reference(label), label)
+        if first is not label:
+            raise ValueError(f"the classes {first!r} and {label!r} are the same text in the protocol {protocol.name}")
+    return tuple(normalised)
+
+
+def select(values: Sequence[Value], indices: Sequence[int]) -> list[Value]:
+    """The values at `indices`."""
+    return [values[i] for i in indices]
+
+
+def make_items(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
     protocol: Protocol,
@@ -109,34 +148,48 @@ def prepare(
 ) -> Items:
     """The items that `protocol` scores, in the order in which their inputs come first.
 
-    Of several predictions for one input the last one counts, as in the LoRA repository's gpt2_decode.py. A reference
-    that is empty is none, and an item without any reference is not scored.
+    The last one of several predictions for one input counts, as in the LoRA repository's gpt2_decode.py. An empty
+    reference does not count, and an item without any reference is not scored.
     """
-    keys = sources if protocol.groups_inputs and sources is not None else range(len(predictions))
-    texts: dict = {}
-    gathered: dict = {}
+    keys: Sequence[str | int] = sources if protocol.groups_inputs and sources is not None else range(len(predictions))
+    texts: dict[str | int, str] = {}
+    gathered: dict[str | int, list[str]] = {}
     for key, text, refs in zip(keys, predictions, references, strict=True):
         texts[key] = text
         gathered.setdefault(key, []).extend(refs)
-    kept = {key: refs for key in texts if (refs := protocol.choose(gathered[key]))}
-    places = {key: i for i, key in enumerate(kept)}
-    chosen = [protocol.prediction(texts[key]) for key in kept]
-    return Items(chosen, list(kept.values()), [places.get(key) for key in keys])
+    chosen = {key: refs for key in texts if (refs := protocol.choose(gathered[key]))}
+    indices = {key: i for i, key in enumerate(chosen)}
+    normalised = [protocol.prediction(texts[key]) for key in chosen]
+    return Items(normalised, list(chosen.values()), [indices.get(key) for key in keys])
 
 
-def compute(name: str, items: Items, protocol: Protocol) -> Score:
-    """What one metric says of `items`."""
-    metric, arguments = find(name)
+def score_items(names: Sequence[str], items: Items, protocol: Protocol) -> Scores:
+    """Every score of the metrics `names` for `items`."""
+    found = {name.partition("=")[0]: apply_metric(name, items, protocol) for name in names}
+    counts = items.count(protocol)
+    return Scores(
+        values={key: value for one in found.values() for key, value in one.values.items()},
+        signatures={name: f"{one.signature}|{item_signature(counts)}" for name, one in found.items()},
+        reasons={name: one.reason for name, one in found.items() if one.reason},
+        examples=[example_scores(found, i) for i in items.indices],
+        selection_value=next(iter(found.values())).selection_value,
+        items=counts,
+    )
+
+
+def apply_metric(name: str, items: Items, protocol: Protocol) -> Score:
+    """The result of one metric for `items`."""
+    metric, arguments = find_metric(name)
     if not items.predictions:
-        return Score({name.partition("=")[0]: None}, "nothing", reason=EMPTY)
+        return Score({name.partition("=")[0]: None}, "nothing", reason=NO_REFERENCE)
     return metric(items.predictions, items.references, protocol, *arguments)
 
 
-def find(name: str) -> tuple[Callable[..., Score], list[str]]:
-    """The function of a metric, and the argument that its name brings. Raises ValueError where there is none such."""
+def find_metric(name: str) -> tuple[Callable[..., Score], list[str]]:
+    """The function of a metric, and the argument in its name. Raises ValueError where it does not exist."""
     plain, equals, argument = name.partition("=")
-    if plain not in metrics():
-        raise ValueError(f"there is no metric {plain}; there are {', '.join(metrics())}")
+    if plain not in metric_names():
+        raise ValueError(f"there is no metric {plain}; there are {', '.join(metric_names())}")
     function = getattr(import_module(f"peft_cli.metrics.{plain}"), plain)
     needed = [*inspect.signature(function).parameters][3:]
     if bool(needed) != bool(equals and argument):
@@ -148,39 +201,29 @@ def find(name: str) -> tuple[Callable[..., Score], list[str]]:
     return function, [argument] if argument else []
 
 
-def metrics() -> list[str]:
+def metric_names() -> list[str]:
     """The names of all metrics: the files of this folder."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
 def check_request(protocol: str | None, more_metrics: list[str]) -> None:
-    """Raises ValueError unless there are such a protocol and such metrics."""
+    """Raises ValueError for an unknown protocol or metric."""
     if protocol is not None:
-        load(protocol)
+        load_protocol(protocol)
+    check_repeated(more_metrics)
     for name in more_metrics:
-        find(name)
+        find_metric(name)
 
 
-def describe(items: Items, protocol: Protocol) -> dict:
-    """What was scored: protocol, number of items, and for each number of references how many items have so many."""
-    counts = Counter(map(len, items.references))
-    return {
-        "protocol": protocol.name,
-        "items": len(items.predictions),
-        "unreferenced": items.places.count(None),
-        "references": [[n, counts[n]] for n in sorted(counts)],
-    }
-
-
-def signature(told: Mapping) -> str:
+def item_signature(counts: ItemCounts) -> str:
     """The part of a signature that all metrics share, such as "protocol:e2e|items:630|refs:1-45"."""
-    counts = [n for n, _ in told["references"]] or [0]
-    span = counts[0] if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
-    unreferenced = f"|unreferenced:{told['unreferenced']}" if told["unreferenced"] else ""
-    return f"protocol:{told['protocol']}|items:{told['items']}|refs:{span}{unreferenced}"
+    numbers = [n for n, _ in counts["references"]] or [0]
+    span = numbers[0] if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
+    unreferenced = f"|unreferenced:{counts['unreferenced']}" if counts["unreferenced"] else ""
+    return f"protocol:{counts['protocol']}|items:{counts['items']}|refs:{span}{unreferenced}"
 
 
-def by_example(found: Mapping[str, Score], place: int | None) -> dict[str, float | None]:
+def example_scores(found: Mapping[str, Score], index: int | None) -> dict[str, float | None]:
     """The scores of one item, by column; None where it has no reference."""
     columns = {key: values for one in found.values() for key, values in one.examples.items()}
-    return {key: None if place is None else values[place] for key, values in columns.items()}
+    return {key: None if index is None else values[index] for key, values in columns.items()}

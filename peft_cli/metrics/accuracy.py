@@ -10,6 +10,6 @@ from peft_cli.metrics.protocols import Protocol
 
 
 def accuracy(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
-    """The share of predictions, in percent, that are one of their references."""
+    """The percentage of predictions that equal one of their references."""
     items = [100.0 * (text in refs) for text, refs in zip(predictions, references, strict=True)]
     return Score({"accuracy": fmean(items)}, "exact match", {"accuracy": items})

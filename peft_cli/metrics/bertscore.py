@@ -16,24 +16,22 @@ def bertscore(
 ) -> Score:
     """F1 in percent without idf or rescaling, of the best reference; `folder` is "<folder>@<layer>".
 
-    The package bert-score takes layer 17 of roberta-large. Raises ValueError where no layer is told.
+    The package bert-score takes layer 17 of roberta-large. Raises ValueError where `folder` names no layer.
     """
     path, _, layer = folder.rpartition("@")
     if not (path and layer.isdigit()):
-        raise ValueError(
-            f"bertscore={folder} is not possible: say which layer, as in bertscore=models/roberta-large@17"
-        )
+        raise ValueError(f"bertscore={folder} names no layer; add one, as in bertscore=models/roberta-large@17")
     vectors = encode(path, [*predictions, *(ref for several in references for ref in several)], int(layer))
     items = [
-        100 * max(f1(vectors[text], vectors[ref]) for ref in several)
+        100 * max(greedy_f1(vectors[text], vectors[ref]) for ref in several)
         for text, several in zip(predictions, references, strict=True)
     ]
-    told = f"BERTScore|model:{Path(path).name}|layer:{layer}|idf:no|rescale:no|refs:best"
-    return Score({"bertscore": fmean(items)}, told, {"bertscore": items})
+    signature = f"BERTScore|model:{Path(path).name}|layer:{layer}|idf:no|rescale:no|refs:best"
+    return Score({"bertscore": fmean(items)}, signature, {"bertscore": items})
 
 
-def f1(hyp: Vectors, ref: Vectors) -> float:
-    """F1 of greedy matching; what the tokenizer adds can be matched but is not counted. 0 for an empty text."""
+def greedy_f1(hyp: Vectors, ref: Vectors) -> float:
+    """F1 of greedy matching, 0 to 1; the tokenizer's own tokens can be matched but are not averaged."""
     import torch
 
     counted = [~torch.tensor(side.is_special) for side in (hyp, ref)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from peft_cli.metrics import Score
-from peft_cli.metrics.encoders import batches, load
+from peft_cli.metrics.encoders import batches, load_model
 from peft_cli.metrics.protocols import Protocol
 
 
@@ -18,7 +18,7 @@ def bleurt(predictions: Sequence[str], references: Sequence[Sequence[str]], prot
     """
     import torch
 
-    model, tokenizer = load("AutoModelForSequenceClassification", folder)
+    model, tokenizer = load_model("AutoModelForSequenceClassification", folder)
     if model.config.num_labels != 1:
         raise ValueError(f"bleurt={folder} has {model.config.num_labels} outputs; it has to be a BLEURT, which has one")
     pairs = [(ref, text) for text, several in zip(predictions, references, strict=True) for ref in several]

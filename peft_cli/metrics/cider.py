@@ -11,46 +11,42 @@ from typing import NamedTuple
 from peft_cli import __version__
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol
-from peft_cli.metrics.words import split
+from peft_cli.metrics.words import count_n_grams, split_words
 
 ORDER = 4
 SIGMA = 6.0
+Gram = tuple[str, ...]
 
 
 class Vector(NamedTuple):
     """The weights of a text's n-grams, one mapping for each n, their norms, and the text's length."""
 
-    weights: list[dict[tuple[str, ...], float]]
+    weights: list[dict[Gram, float]]
     norms: list[float]
     length: int  # in bigrams, as coco-caption has it
 
 
 def cider(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
-    """The mean over items; how rare an n-gram is, the references that are scored say. One item alone has 0."""
-    hyps, refs, words = split(predictions, references, protocol)
-    counted = [[count(ref) for ref in several] for several in refs]
+    """The mean over items; inverse document frequencies are those of the scored references. One item alone has 0."""
+    hyps, refs, words = split_words(predictions, references, protocol)
+    counted = [[count_n_grams(ref, ORDER) for ref in several] for several in refs]
     n_items_with = Counter(gram for several in counted for gram in set().union(*several))
-    rarity = {gram: math.log(len(refs)) - math.log(n) for gram, n in n_items_with.items()}
-    common = math.log(len(refs))  # the rarity of an n-gram that no reference has
+    idf = {gram: math.log(len(refs)) - math.log(n) for gram, n in n_items_with.items()}
+    unseen = math.log(len(refs))  # the idf of an n-gram that no reference has
     items = []
     for hyp, several in zip(hyps, counted, strict=True):
-        own = vector(count(hyp), rarity, common)
-        items.append(10 * fmean(similarity(own, vector(ref, rarity, common)) for ref in several))
+        own = weigh(count_n_grams(hyp, ORDER), idf, unseen)
+        items.append(10 * fmean(similarity(own, weigh(ref, idf, unseen)) for ref in several))
     return Score(
         {"cider": fmean(items)}, f"peft-cli:{__version__}|CIDEr-D|sigma:{SIGMA:g}|words:{words}", {"cider": items}
     )
 
 
-def count(words: Sequence[str]) -> Counter:
-    """How often each n-gram of one to four words occurs."""
-    return Counter(tuple(words[i : i + n]) for n in range(1, ORDER + 1) for i in range(len(words) - n + 1))
-
-
-def vector(counts: Mapping[tuple[str, ...], int], rarity: Mapping, common: float) -> Vector:
-    """The counts weighted by rarity."""
-    weights: list[dict] = [{} for _ in range(ORDER)]
+def weigh(counts: Mapping[Gram, int], idf: Mapping[Gram, float], unseen: float) -> Vector:
+    """The counts of n-grams, weighted by their idf."""
+    weights: list[dict[Gram, float]] = [{} for _ in range(ORDER)]
     for gram, n in counts.items():
-        weights[len(gram) - 1][gram] = n * rarity.get(gram, common)
+        weights[len(gram) - 1][gram] = n * idf.get(gram, unseen)
     norms = [math.sqrt(sum(weight**2 for weight in of_n.values())) for of_n in weights]
     return Vector(weights, norms, sum(n for gram, n in counts.items() if len(gram) == 2))
 

@@ -12,7 +12,7 @@ from peft_cli.metrics.protocols import Protocol
 
 
 def matthews(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
-    """Matthews correlation times 100; 0 where all predictions are alike. All texts that are no class are one more."""
+    """Matthews correlation times 100; 0 where all predictions are equal. Texts that are no class count as one class."""
     truth = [refs[0] for refs in references]
     classes = {*protocol.labels, *truth}  # a table of every text that was ever generated could be large
     value = matthews_corrcoef(truth, [text if text in classes else "" for text in predictions])

@@ -17,45 +17,45 @@ from peft_cli.metrics.protocols import Protocol
 def moverscore(
     predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol, folder: str
 ) -> Score:
-    """1 minus the cost of moving a prediction's words onto the best reference's, in percent.
+    """1 minus the cost of moving a prediction's words onto those of the best reference, in percent.
 
     As moverscore_v2 with single words: vectors of the last layer, weights by idf over each side, without punctuation
     and without pieces that continue a word ("##"), so for models with BERT's kind of words.
     """
     flat = [ref for several in references for ref in several]
     vectors = encode(folder, [*predictions, *flat], -1)
-    rare = [rarity(vectors[text] for text in side) for side in (predictions, flat)]
+    idf = [inverse_frequencies(vectors[text] for text in side) for side in (predictions, flat)]
     items = [
-        100 * max(1 - cost(vectors[text], vectors[ref], *rare) for ref in several)
+        100 * max(1 - move_cost(vectors[text], vectors[ref], *idf) for ref in several)
         for text, several in zip(predictions, references, strict=True)
     ]
-    told = f"MoverScore 2|model:{Path(folder).name}|words:1|idf:yes|refs:best"
-    return Score({"moverscore": fmean(items)}, told, {"moverscore": items})
+    signature = f"MoverScore 2|model:{Path(folder).name}|words:1|idf:yes|refs:best"
+    return Score({"moverscore": fmean(items)}, signature, {"moverscore": items})
 
 
-def rarity(texts: Iterable[Vectors]) -> dict[str, float]:
+def inverse_frequencies(texts: Iterable[Vectors]) -> dict[str, float]:
     """The idf of each token over `texts`."""
     sets = [set(text.tokens) for text in texts]
     counts = Counter(token for tokens in sets for token in tokens)
     return {token: math.log((len(sets) + 1) / (n + 1)) for token, n in counts.items()}
 
 
-def cost(hyp: Vectors, ref: Vectors, rare_hyp: Mapping[str, float], rare_ref: Mapping[str, float]) -> float:
-    """The earth mover's distance between two texts, at most 1 if one of them has no words."""
+def move_cost(hyp: Vectors, ref: Vectors, idf_hyp: Mapping[str, float], idf_ref: Mapping[str, float]) -> float:
+    """The earth mover's distance between two texts; 1 where one of them has no words."""
     import numpy as np
     from scipy.optimize import linprog
     from scipy.sparse import eye_array, kron, vstack
 
-    a, b = weights(hyp, rare_hyp), weights(ref, rare_ref)
+    a, b = weights(hyp, idf_hyp), weights(ref, idf_ref)
     if not (sum(a) and sum(b)):
         return 1.0
     mass = np.concatenate([np.array(a) / sum(a), np.array(b) / sum(b)])
     distance = np.sqrt(np.clip(2 - 2 * (hyp.hidden.double() @ ref.hidden.double().T).numpy(), 0, None))
-    leaves = kron(eye_array(len(a)), np.ones((1, len(b))))  # what leaves each word of hyp
+    leaves = kron(eye_array(len(a)), np.ones((1, len(b))))  # the mass that leaves each word of hyp
     arrives = kron(np.ones((1, len(a))), eye_array(len(b)))
     return float(linprog(distance.ravel(), A_eq=vstack([leaves, arrives]), b_eq=mass, method="highs").fun)
 
 
-def weights(text: Vectors, rare: Mapping[str, float]) -> list[float]:
+def weights(text: Vectors, idf: Mapping[str, float]) -> list[float]:
     """The weight of each token; punctuation and continued words have none."""
-    return [0.0 if token in string.punctuation or "##" in token else rare[token] for token in text.tokens]
+    return [0.0 if token in string.punctuation or "##" in token else idf[token] for token in text.tokens]

@@ -18,19 +18,25 @@ def pearson(predictions: Sequence[str], references: Sequence[Sequence[str]], pro
 
 
 def correlate(name: str, function: Callable, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
-    """A correlation of scipy's times 100; undefined where a text is no number or all numbers of a side are alike."""
-    signature = f"scipy|version:{scipy.__version__}"
-    sides = {"predictions": list(map(number, predictions)), "references": [number(refs[0]) for refs in references]}
-    for side, values in sides.items():
-        if None in values:
-            return Score({name: None}, signature, reason=f"{values.count(None)} of the {side} are no numbers")
-        if len(set(values)) < 2:
-            return Score({name: None}, signature, reason=f"all {side} are alike")
-    return Score({name: 100 * float(function(*sides.values()).statistic)}, signature)
+    """A correlation by scipy's `function`, times 100; None where it is undefined."""
+    truth = [refs[0] for refs in references]
+    sides = {"predictions": [*map(parse_number, predictions)], "references": [*map(parse_number, truth)]}
+    reason = next(filter(None, (undefined_reason(side, values) for side, values in sides.items())), None)
+    value = math.nan if reason else 100 * float(function(*sides.values()).statistic)
+    if not reason and math.isnan(value):
+        reason = "the numbers are too large"
+    return Score({name: None if reason else value}, f"scipy|version:{scipy.__version__}", reason=reason)
 
 
-def number(text: str) -> float | None:
-    """The finite number that `text` is, if it is one."""
+def undefined_reason(side: str, values: Sequence[float | None]) -> str | None:
+    """Why there is no correlation with `values`: a text is no number, or all numbers are equal."""
+    if None in values:
+        return f"{values.count(None)} of the {side} are no numbers"
+    return f"all {side} are equal" if len(set(values)) == 1 else None
+
+
+def parse_number(text: str) -> float | None:
+    """The number in `text`; None for a text that is no finite number."""
     try:
         value = float(text)
     except ValueError:

@@ -12,8 +12,8 @@ from peft_cli.metrics.spearman import spearman
 
 
 def pearson_spearman(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
-    """The mean of both, times 100."""
-    both = [metric(predictions, references, protocol) for metric in (pearson, spearman)]
-    values = [value for one in both for value in one.values.values()]
-    mean = None if None in values else fmean(values)
-    return Score({"pearson_spearman": mean}, both[0].signature, reason=both[0].reason)
+    """The mean of both correlations, times 100; None where one is undefined."""
+    first, second = (metric(predictions, references, protocol) for metric in (pearson, spearman))
+    values = [value for value in (*first.values.values(), *second.values.values()) if value is not None]
+    mean = fmean(values) if len(values) == 2 else None
+    return Score({"pearson_spearman": mean}, first.signature, reason=first.reason or second.reason)

@@ -18,20 +18,20 @@ TOKENIZER = DefaultTokenizer(use_stemmer=True)
 
 def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
     """F1 in percent with stemming: the best over an item's references, the plain mean over items."""
-    return by_rouge_score(("rouge1", "rouge2", "rougeL"), predictions, references)
+    return rouge_scores(("rouge1", "rouge2", "rougeL"), predictions, references)
 
 
-def by_rouge_score(names: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
-    """The F1 in percent of rouge-score's `names`."""
+def rouge_scores(names: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+    """The F1 in percent of rouge-score's metrics `names`: the best over references, the mean over items."""
     scorer = RougeScorer(names, tokenizer=Stems())
-    found = [scorer.score_multi(refs, text) for text, refs in zip(predictions, references, strict=True)]
-    items = {name: [100 * item[name].fmeasure for item in found] for name in names}
-    told = f"rouge-score|stemmer:yes|refs:best|mean:plain|version:{version('rouge-score')}"
-    return Score({name: fmean(values) for name, values in items.items()}, told, items)
+    scored = [scorer.score_multi(refs, text) for text, refs in zip(predictions, references, strict=True)]
+    items = {name: [100 * item[name].fmeasure for item in scored] for name in names}
+    signature = f"rouge-score|stemmer:yes|refs:best|mean:plain|version:{version('rouge-score')}"
+    return Score({name: fmean(values) for name, values in items.items()}, signature, items)
 
 
 class Stems(Tokenizer):
-    """rouge-score's own stemmed words; a prediction is split once for all its references and metrics."""
+    """rouge-score's own stems; a text is split once for all references and metrics."""
 
     def tokenize(self, text: str) -> list[str]:
         """The stems of the words of `text`."""

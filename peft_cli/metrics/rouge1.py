@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol
-from peft_cli.metrics.rouge import by_rouge_score
+from peft_cli.metrics.rouge import rouge_scores
 
 
 def rouge1(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
     """F1 in percent with stemming: the best over an item's references, the plain mean over items."""
-    return by_rouge_score(("rouge1",), predictions, references)
+    return rouge_scores(("rouge1",), predictions, references)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol
-from peft_cli.metrics.rouge import by_rouge_score
+from peft_cli.metrics.rouge import rouge_scores
 
 
 def rougeLsum(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
-    """F1 in percent with stemming. Only the protocol xsum keeps lines; elsewhere this is ROUGE-L."""
-    return by_rouge_score(("rougeLsum",), predictions, references)
+    """F1 in percent with stemming. Only the protocol xsum keeps lines; with others it equals ROUGE-L."""
+    return rouge_scores(("rougeLsum",), predictions, references)

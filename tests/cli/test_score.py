@@ -1,14 +1,20 @@
 """`peft-score` as a user starts it, and what `peft-report` makes of what it wrote."""
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.test_report import make_result, tabulated
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from peft_cli.cli.score import main
+from peft_cli.cli.report import main as report
+from peft_cli.cli.score import main, read_files, read_texts
 from peft_cli.metrics import score
-from peft_cli.report import main as report
+from tests.cli.test_report import make_result, tabulated
 
 TEXTS = ["A pub by the river.", "Cheap\u2028food", ""]
 REFERENCES = [["The river pub.", "A pub by the river."], ["Cheap food"], ["Something"]]
@@ -16,6 +22,7 @@ ROWS = [
     {"id": f"test-{i}", "source": f"s{i}", "prediction": text, "references": refs}
     for i, (text, refs) in enumerate(zip(TEXTS, REFERENCES, strict=True))
 ]
+FEW = settings(max_examples=60, deadline=None)
 
 
 def write(path: Path, rows: list[dict]) -> Path:
@@ -32,21 +39,29 @@ def file(tmp_path) -> Path:
 @pytest.fixture
 def run(tmp_path) -> Path:
     """The folder of a finished run that was scored by the protocol e2e."""
-    scores = score(["bleu", "nist"], TEXTS, REFERENCES, "e2e")
-    from peft_cli.cli.score import as_example, fingerprint
+    from peft_cli.data.reading.content import fingerprint
 
-    examples = [as_example(row, "") for row in ROWS]
-    result = make_result(run__data="e2e", data__sha256={"test": fingerprint(examples)}, scores=scores.values)
+    path = write(tmp_path / "runs" / "e2e" / "pt" / "predictions.jsonl", ROWS)
+    scores = score(["bleu", "nist"], TEXTS, REFERENCES, "e2e")
+    digest = fingerprint(read_files(path, None).examples)
+    result = make_result(run__data="e2e", data__sha256={"test": digest}, scores=scores.values)
     result |= {"signatures": scores.signatures, "undefined": {}, "scored": scores.items}
-    folder = write(tmp_path / "runs" / "e2e" / "pt" / "predictions.jsonl", ROWS).parent
-    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
-    return folder
+    (path.parent / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return path.parent
 
 
 def printed(capsys) -> dict[str, str]:
-    """What stands behind each name on stdout."""
+    """What is printed after each name."""
     lines = capsys.readouterr().out.splitlines()
     return dict(line.split(maxsplit=1) for line in lines if len(line.split()) > 1)
+
+
+def refusal(capsys, arguments: list[str]) -> str:
+    """The one sentence with which a request is refused."""
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert not shown.out and shown.err.startswith("peft-score: ") and len(shown.err.splitlines()) == 1
+    return shown.err
 
 
 def test_it_prints_the_scores_and_their_signatures(file, capsys):
@@ -55,9 +70,16 @@ def test_it_prints_the_scores_and_their_signatures(file, capsys):
     shown = printed(capsys)
     assert shown["bleu"] == f"{scores.values['bleu']:.4f}" and shown["bleu:"] == scores.signatures["bleu"]
     assert shown["rougeL"] == f"{scores.values['rougeL']:.4f}"
+    assert shown["references"] == "of an item (so many items): 1 (2), 2 (1)"
 
 
-def test_without_more_it_is_plain_with_its_metrics(file, capsys):
+def test_scores_are_printed_in_a_column(file, capsys):
+    assert main([str(file), "--metrics", "bleu,rougeLsum"]) == 0
+    first, second, empty, *_ = capsys.readouterr().out.split("\n")
+    assert first.index(".") == second.index(".") and first.startswith("bleu       ") and not empty
+
+
+def test_the_defaults_are_the_protocol_plain_and_its_metrics(file, capsys):
     assert main([str(file)]) == 0
     assert {"bleu", "rouge1", "rouge2", "rougeL"} <= set(printed(capsys))
 
@@ -67,27 +89,221 @@ def test_the_protocol_is_that_of_the_run_that_made_the_file(run, capsys):
     assert "protocol:e2e" in printed(capsys)["bleu:"]
 
 
-def test_lines_of_text_are_scored_against_another_files_references(file, tmp_path, capsys):
-    lines = tmp_path / "system.txt"
-    lines.write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
-    assert main([str(lines), "--references", str(file), "--metrics", "bleu"]) == 0
+def test_another_file_in_a_runs_folder_is_not_the_runs(run, capsys):
+    (run / "own.jsonl").write_bytes((run / "predictions.jsonl").read_bytes())
+    assert main([str(run / "own.jsonl"), "--metrics", "bleu"]) == 0
+    assert "protocol:plain" in printed(capsys)["bleu:"]
+
+
+def test_equal_sources_are_one_item_where_the_protocol_groups(tmp_path, capsys):
+    rows = [{"source": source, "prediction": "a", "references": ["a"]} for source in ("s", "", "s")]
+    with_sources = write(tmp_path / "with.jsonl", rows)
+    without = write(tmp_path / "without.jsonl", [{"prediction": "a", "references": ["a"]}] * 3)
+    for path, n_items in ((with_sources, 2), (without, 3)):
+        assert main([str(path), "--protocol", "lora_geneval", "--metrics", "bleu"]) == 0
+        assert f"items:{n_items}|" in printed(capsys)["bleu:"]
+
+
+def test_one_reference_may_be_a_text_without_a_list(tmp_path, capsys):
+    rows = [{"prediction": "yes", "references": "yes"}, {"prediction": "a", "references": "no"}]
+    path = write(tmp_path / "own.jsonl", rows)
+    assert main([str(path), "--metrics", "accuracy,f1", "--labels", "no, yes", "--protocol", "glue"]) == 0
+    shown = printed(capsys)
+    assert (shown["accuracy"], shown["f1"]) == ("50.0000", "100.0000") and "class:yes" in shown["f1:"]
+
+
+def test_a_metric_without_a_value_is_a_dash_with_the_reason(file, capsys):
+    assert main([str(file), "--metrics", "pearson", "--protocol", "glue"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "pearson  -" and lines[-1] == "pearson has no value: 3 of the predictions are no numbers"
+
+
+def test_an_item_without_a_reference_is_counted(tmp_path, capsys):
+    path = write(tmp_path / "a.jsonl", [ROWS[0], {"source": "", "prediction": "a", "references": []}])
+    assert main([str(path), "--metrics", "bleu"]) == 0
+    assert "not scored, as they have no reference: 1" in capsys.readouterr().out
+
+
+# Files of lines
+
+
+def score_lines(folder: Path, content: bytes, capsys) -> str:
+    """The BLEU that is printed for a text file of predictions."""
+    path = folder / "system.txt"
+    path.write_bytes(content)
+    rows = write(folder / "rows.jsonl", ROWS)
+    assert main([str(path), "--references", str(rows), "--metrics", "bleu", "--protocol", "plain"]) == 0
+    return printed(capsys)["bleu"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "".join(f"{text}\n" for text in TEXTS).encode(),
+        "".join(f"{text}\r\n" for text in TEXTS).encode(),
+        "\ufeff".encode() + "".join(f"{text}\n" for text in TEXTS).encode(),
+        "".join(f"{text}\n" for text in TEXTS).replace("pub ", "pub\r").encode(),
+        "".join(f"{text}\n" for text in TEXTS).replace("pub ", "pub\x0b\x0c\x1c\x85\u2028\u2029").encode(),
+    ],
+    ids=["newline", "carriage return and newline", "byte-order mark", "lone carriage return", "other separators"],
+)
+def test_only_newlines_end_a_line_and_a_byte_order_mark_is_no_text(tmp_path, capsys, content):
+    assert score_lines(tmp_path, content, capsys) == f"{score(['bleu'], TEXTS, REFERENCES).values['bleu']:.4f}"
+
+
+def test_a_file_that_lacks_a_line_is_refused_even_with_a_lone_carriage_return(tmp_path, capsys):
+    (tmp_path / "system.txt").write_bytes(b"A pub\rby the river.\nCheap food\n")
+    rows = write(tmp_path / "rows.jsonl", ROWS)
+    shown = refusal(capsys, [str(tmp_path / "system.txt"), "--references", str(rows)])
+    assert "has 2 predictions and" in shown and "has 3 rows; each row needs one" in shown
+
+
+def test_a_jsonl_file_of_predictions_takes_the_references_of_another_in_order(tmp_path, capsys):
+    rows = write(tmp_path / "rows.jsonl", [{"references": refs} for refs in REFERENCES])
+    path = write(tmp_path / "system.jsonl", [{"prediction": text} for text in TEXTS])
+    assert main([str(path), "--references", str(rows), "--metrics", "bleu"]) == 0
     assert printed(capsys)["bleu"] == f"{score(['bleu'], TEXTS, REFERENCES).values['bleu']:.4f}"
 
 
-def test_one_reference_may_stand_without_a_list(tmp_path, capsys):
-    path = write(
-        tmp_path / "own.jsonl", [{"prediction": "yes", "references": "yes"}, {"prediction": "a", "references": "no"}]
-    )
-    assert main([str(path), "--metrics", "accuracy,f1", "--labels", "no,yes", "--protocol", "glue"]) == 0
-    assert printed(capsys)["accuracy"] == "50.0000"
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+LINE = TEXT.map(lambda text: text.replace("\n", "").strip("\r\ufeff"))  # the rest of what Unicode has ends no line
 
 
-def test_what_has_no_value_is_told(file, capsys):
-    assert main([str(file), "--metrics", "pearson", "--protocol", "glue"]) == 0
-    assert "pearson has no value: 3 of the predictions are no numbers" in capsys.readouterr().out
+@FEW
+@given(lines=st.lists(LINE, max_size=6), end=st.sampled_from(["\n", "\r\n"]), is_ended=st.booleans())
+def test_what_was_written_in_lines_is_read_back(tmp_path_factory, lines, end, is_ended):
+    path = tmp_path_factory.mktemp("lines") / "a.txt"
+    last = end if is_ended or (lines and not lines[-1]) else ""
+    path.write_bytes((end.join(lines) + (last if lines else "")).encode())
+    assert list(read_texts(path)) == lines
 
 
-def test_another_system_stands_in_the_table_of_the_same_protocol_and_test_set(run, tmp_path, capsys):
+@FEW
+@given(texts=st.lists(TEXT, min_size=1), ascii=...)
+def test_what_was_written_in_rows_is_read_back(tmp_path_factory, texts, ascii: bool):
+    path = tmp_path_factory.mktemp("rows") / "a.jsonl"
+    rows = ({"source": text, "prediction": text, "references": [text, text]} for text in texts)
+    path.write_text("".join(json.dumps(row, ensure_ascii=ascii) + "\n" for row in rows), "utf-8", newline="")
+    read = read_files(path, None)
+    assert read.predictions == [example.source for example in read.examples] == texts
+    assert [example.references for example in read.examples] == [(text, text) for text in texts]
+
+
+@FEW
+@given(content=st.binary(max_size=80), name=st.sampled_from(["a.jsonl", "a.txt", "a.jsonl.gz", "a.txt.xz"]))
+def test_any_bytes_are_read_or_refused_in_one_sentence(tmp_path_factory, content, name):
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / name).write_bytes(content)
+    for references in (None, write(folder / "rows.jsonl", ROWS)):
+        try:
+            read = read_files(folder / name, references)
+        except ValueError as error:
+            assert str(folder) in str(error) and "\n" not in str(error)
+        else:
+            assert len(read.predictions) == len(read.examples)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b'{"prediction": "a", "references": ["b"]}\n{', "line 2: no JSON"),
+        (b'{"prediction": "a"}\n', "line 1: no references; they have to be a list of texts"),
+        (b'\n{"prediction": "a", "references": [1]}\n', "line 2: no references; they have to be a list of texts"),
+        (b'{"prediction": 3, "references": ["b"]}', "line 1: no text under prediction; the row has prediction, ref"),
+        (b'{"source": 3, "prediction": "", "references": ["b"]}', "line 1: no text under source; the row has source"),
+        (b'{"prediction": "\\ud800", "references": ["b"]}', "line 1: a NUL or half of a surrogate pair"),
+        (b'{"prediction": "a", "references": ["\\u0000"]}', "line 1: a NUL or half of a surrogate pair"),
+        (b'{"id": "\\udfff", "prediction": "a", "references": ["b"]}', "line 1: a NUL or half of a surrogate pair"),
+        (b'{"prediction": "a", "references": ["b"], "x": NaN}', "line 1: no JSON that can be read (NaN is no value)"),
+        (b'{"prediction": "a", "prediction": "b"}', "line 1: no JSON that can be read (the key 'prediction' occurs"),
+        (b"[" * 100_000, "line 1: no JSON that can be read"),
+        (b'{"prediction": "\xff", "references": ["b"]}', "line 1: byte 0xff is no utf-8\n"),
+        (b'{"prediction": "\0", "references": ["b"]}', "line 1: bytes that no text has\n"),
+        (b'{"prediction": "' + b"a" * 10_000_001 + b'"}', "line 1: longer than 10,000,000 bytes"),
+        (b'{"prediction": "a", "references": ["b"]}\n{"source": "s", "prediction": "a", "references": ["b"]}',
+         "has a source in 1 of its 2 rows; give one to all or none"),
+        (b"\n", "has no rows"),
+        (b"", "has no rows"),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_scored_is_named_by_file_and_line(tmp_path, capsys, content, sentence):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    shown = refusal(capsys, [str(path), "--out", str(tmp_path / "out"), "--data", "x"])
+    assert str(path) in shown and sentence in shown and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a\nb\xffc\n", "line 2: byte 0xff is no utf-8\n"),
+        (b"a\n\0\n", "line 2: bytes that no text has\n"),
+        ("\ufeffa".encode("utf-16"), "line 1: bytes that no text has\n"),
+        (b"a\n" + b"b" * 10_000_001 + b"\nc\n", "line 2: longer than 10,000,000 bytes"),
+    ],
+)
+def test_a_line_that_is_no_text_is_named_by_file_and_line(file, tmp_path, capsys, content, sentence):
+    path = tmp_path / "a; b, line 3.txt"
+    path.write_bytes(content)
+    shown = refusal(capsys, [str(path), "--references", str(file)])
+    assert f"{path}, {sentence}" in shown
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["absent.jsonl"], "absent.jsonl cannot be read, or only in part (No such file or directory)"),
+        (["{file}", "--protocol", "e3e"], "protocol=e3e is not possible; there are dart"),
+        (["{file}", "--metrics", "blue"], "there is no metric blue; there are accuracy"),
+        (["{lines}"], "is no .jsonl file, so it has no references; add --references FILE"),
+        (["{lines}", "--references", "{lines}"], "lines.txt has to be a .jsonl file whose rows have references"),
+        (["{lines}", "--references", "{file}"], "has 2 predictions and"),
+        (["{file}", "--out", "{folder}"], "--out needs --data NAME"),
+        (["{file}", "--out", "{lines}", "--data", "x"], "lines.txt"),
+        (["{file}", "--colour"], "unrecognized arguments: --colour; peft-score --help"),
+        (["{file}", "--metrics", "bertscore=a@1,bertscore=b@1"], "bertscore=a@1 and bertscore=b@1 would have one"),
+        (["{file}", "--labels", "a  b,a b"], "are the same text in the protocol plain"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence(file, tmp_path, capsys, arguments, sentence):
+    lines, folder = tmp_path / "lines.txt", tmp_path / "out"
+    lines.write_text("a\nb\n")
+    assert sentence in refusal(capsys, [text.format(file=file, lines=lines, folder=folder) for text in arguments])
+    assert not folder.exists() and lines.read_text() == "a\nb\n"
+
+
+@pytest.mark.parametrize("content", ['{"scored": []}', '{"run": {"data": 3}}', '{"run": []}', "{", "[]", "3", "\xff"])
+def test_a_broken_result_beside_the_predictions_is_one_sentence(run, capsys, content):
+    (run / "result.json").write_text(content, encoding="latin-1")
+    assert str(run / "result.json") in refusal(capsys, [str(run / "predictions.jsonl")])
+
+
+def test_nothing_from_a_file_controls_the_terminal(tmp_path, capsys):
+    row = {"\x1b[31m\n\u202e": 1, "references": ["b"]}
+    shown = refusal(capsys, [str(write(tmp_path / "a.jsonl", [row]))])
+    folder = tmp_path / "runs" / "b"
+    path = write(folder / "predictions.jsonl", ROWS)
+    (folder / "result.json").write_text(json.dumps({"run": {"data": "x"}, "scored": {"protocol": "\x1b]0;a\x07"}}))
+    shown += refusal(capsys, [str(path)])
+    assert not {"\x1b", "\u202e", "\x07"} & set(shown)
+
+
+def test_a_terminal_that_lacks_a_character_gets_its_escape(tmp_path):
+    folder = tmp_path / "modèle"
+    folder.mkdir()
+    path = write(folder / "a.jsonl", ROWS)
+    command = [sys.executable, "-m", "peft_cli.cli.score", str(path), "--metrics", "é"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+    assert done.returncode == 2 and b"there is no metric \\xe9" in done.stderr
+
+
+# Folders
+
+
+def test_another_system_is_in_the_table_of_the_same_protocol_and_test_set(run, tmp_path, capsys):
     texts = tmp_path / "tgen.txt"
     texts.write_text("A pub.\nFood\nSomething\n", encoding="utf-8")
     arguments = [str(texts), "--references", str(run / "predictions.jsonl"), "--metrics", "bleu,nist"]
@@ -101,46 +317,54 @@ def test_another_system_stands_in_the_table_of_the_same_protocol_and_test_set(ru
     assert heading == "e2e · other systems" and alone["method"] == "tgen"
 
 
-def test_the_folder_has_each_examples_own_scores(run, tmp_path):
+def test_two_systems_of_one_name_are_two_rows(run, tmp_path, capsys):
+    for folder, text in (("a", "A pub."), ("b", "The river pub.")):
+        path = tmp_path / folder / "system.txt"
+        path.parent.mkdir()
+        path.write_text(f"{text}\nFood\nSomething\n", encoding="utf-8")
+        arguments = [str(path), "--references", str(run / "predictions.jsonl"), "--metrics", "bleu,nist"]
+        assert main([*arguments, "--out", str(tmp_path / "runs" / folder)]) == 0
+    capsys.readouterr()
+    assert report([str(tmp_path / "runs")]) == 0
+    ((_, rows),) = tabulated(capsys.readouterr().out)
+    _, first, second = rows
+    assert first["method"].startswith("system") and second["method"].startswith("system")
+    assert first["method"] != second["method"] and first["bleu"] != second["bleu"]
+
+
+def test_the_folder_has_the_texts_and_each_examples_own_scores(run, tmp_path):
     out = tmp_path / "out"
     assert main([str(run / "predictions.jsonl"), "--metrics", "bleu,rouge_l", "--out", str(out)]) == 0
     rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").split("\n")[:-1]]
-    assert [row["prediction"] for row in rows] == TEXTS
+    assert [{key: row[key] for key in ROWS[0]} for row in rows] == ROWS
     assert [row["scores"]["rouge_l"] for row in rows] == [100.0, 100.0, 0.0]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["absent.jsonl"], "absent.jsonl: No such file"),
-        (["{file}", "--protocol", "e3e"], "protocol=e3e is not possible; there are dart"),
-        (["{file}", "--metrics", "blue"], "there is no metric blue; there are accuracy"),
-        (["{lines}"], "is no .jsonl file, so it has no references; say --references FILE"),
-        (["{lines}", "--references", "{file}"], "has 2 predictions and"),
-        (["{broken}"], "line 2, is no JSON"),
-        (["{bare}"], "line 1, has no references; they have to be a list of texts"),
-        (["{numbers}"], "line 1, has no prediction; it has prediction, references"),
-        (["{empty}"], "has no rows"),
-        (["{file}", "--out", "{folder}"], "--out needs --data NAME"),
-        (["{file}", "--colour"], "unrecognized arguments: --colour; peft-score --help"),
-    ],
-)
-def test_a_wrong_request_is_one_sentence(file, tmp_path, capsys, arguments, sentence):
-    (tmp_path / "lines.txt").write_text("a\nb\n")
-    (tmp_path / "broken.jsonl").write_text('{"prediction": "a", "references": ["b"]}\n{')
-    (tmp_path / "bare.jsonl").write_text('{"prediction": "a"}\n')
-    (tmp_path / "numbers.jsonl").write_text('{"prediction": 3, "references": ["b"]}\n')
-    (tmp_path / "empty.jsonl").write_text("\n")
-    names = {name: tmp_path / f"{name}.jsonl" for name in ("broken", "bare", "numbers", "empty")}
-    filled = [
-        text.format(file=file, lines=tmp_path / "lines.txt", folder=tmp_path / "out", **names) for text in arguments
-    ]
-    assert main(filled) == 2
-    shown = capsys.readouterr()
-    assert sentence in shown.err and shown.err.startswith("peft-score: ") and len(shown.err.splitlines()) == 1
-    assert not shown.out and not (tmp_path / "out" / "result.json").exists()
+def test_the_result_says_what_was_scored(run, tmp_path):
+    path, out = run / "predictions.jsonl", tmp_path / "new" / "out"
+    assert main([str(path), "--metrics", "bleu,pearson", "--out", str(out), "--name", "ours"]) == 0
+    result, before = (json.loads((folder / "result.json").read_text(encoding="utf-8")) for folder in (out, run))
+    scores = score(["bleu", "pearson"], TEXTS, REFERENCES, "e2e")
+    assert result["scores"] == scores.values and result["signatures"] == scores.signatures
+    assert result["undefined"] == scores.reasons and result["scored"] == scores.items
+    assert result["data"] == {"n_test": 3, "sha256": before["data"]["sha256"]}
+    assert result["run"]["data"] == "e2e" and result["run"]["method"] == result["system"]["name"] == "ours"
+    assert (
+        result["system"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        and "sacrebleu" in result["environment"]["versions"]
+    )
 
 
-def test_a_folder_with_a_result_is_not_overwritten(run, capsys):
-    assert main([str(run / "predictions.jsonl"), "--metrics", "bleu", "--out", str(run)]) == 2
-    assert "has a result.json" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["result.json", "config.yaml", "predictions.jsonl"])
+def test_a_folder_with_files_of_a_run_is_not_overwritten(file, tmp_path, capsys, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("{}")
+    arguments = [str(file), "--metrics", "bleu", "--data", "x", "--out", str(tmp_path / "run")]
+    assert f"has a {name}; name another folder" in refusal(capsys, arguments)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [name]
+
+
+def test_out_may_begin_with_the_home_folder(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main([str(file), "--metrics", "bleu", "--data", "x", "--out=~/out"]) == 0
+    assert (tmp_path / "out" / "result.json").exists()

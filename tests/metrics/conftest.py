@@ -88,12 +88,12 @@ def dart() -> tuple[list[str], list[list[str]]]:
 @pytest.fixture
 def without_java(monkeypatch):
     """As where the extra nlg-java is not installed."""
-    from peft_cli.metrics.words import jars, split_all
+    from peft_cli.metrics.words import jars, split_texts
 
     monkeypatch.setattr(jars, "PACKAGES", ("no_such_package",))
-    for cached in (jars.lacking, split_all):
+    for cached in (jars.missing_packages, split_texts):
         cached.cache_clear()
     yield
     monkeypatch.undo()
-    for cached in (jars.lacking, split_all):
+    for cached in (jars.missing_packages, split_texts):
         cached.cache_clear()

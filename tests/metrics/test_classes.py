@@ -47,7 +47,7 @@ def test_numbers_equal_scipy(golden, classes):
 @pytest.mark.parametrize("name", ["pearson", "spearman", "pearson_spearman"])
 @pytest.mark.parametrize(
     ("texts", "reason"),
-    [(["1", "1", "1"], "all predictions are alike"), (["1", "high", "nan"], "2 of the predictions are no numbers")],
+    [(["1", "1", "1"], "all predictions are equal"), (["1", "high", "nan"], "2 of the predictions are no numbers")],
 )
 def test_an_undefined_correlation_is_none_with_the_reason(name, texts, reason):
     scores = score([name], texts, [["1"], ["2.5"], ["3"]], "glue")
@@ -65,3 +65,27 @@ def test_all_texts_that_are_no_class_are_one_more_for_matthews():
 def test_ten_thousand_generated_texts_that_are_no_class_need_no_large_table():
     texts, truth = [f"text {i}" for i in range(10_000)], [["yes"], ["no"]] * 5000
     assert score(["matthews", "accuracy"], texts, truth, "glue", labels=["no", "yes"]).values["matthews"] == 0.0
+
+
+@pytest.mark.parametrize("protocol", ["glue", "webnlg2017", "dart", "xsum"])
+def test_classes_are_the_same_words_however_they_are_spaced(protocol):
+    texts, truth = ["Not  Good", "good"] * 2, [["Not  Good"], ["good"], ["good"], ["good"]]
+    scores = score(["accuracy", "f1", "matthews"], texts, truth, protocol, labels=["good", "Not  Good"])
+    assert list(scores.values.values()) == pytest.approx([75.0, 100 * 2 / 3, 100 / 3**0.5])
+
+
+def test_two_classes_that_are_the_same_words_are_refused():
+    with pytest.raises(ValueError, match="the classes 'a  b' and 'a b' are the same text in the protocol glue"):
+        score(["f1"], ["a b"], [["a b"]], "glue", labels=["a  b", "c", "a b"])
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman", "pearson_spearman"])
+def test_equal_references_have_no_correlation(name):
+    assert score([name], ["1", "2"], [["3"], ["3.0"]], "glue").reasons == {name: "all references are equal"}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of the overflow
+@pytest.mark.parametrize("name", ["pearson", "pearson_spearman"])
+def test_numbers_whose_sum_overflows_have_no_correlation(name):
+    scores = score([name], ["1e308", "1.1e308", "1.2e308"], [["1"], ["2"], ["3"]], "glue")
+    assert scores.values == {name: None} and scores.reasons == {name: "the numbers are too large"}

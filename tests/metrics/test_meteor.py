@@ -1,14 +1,12 @@
 """METEOR by its own program: each call starts it, which takes seconds, so each test asks for much at once."""
 
-import os
-
 import pytest
 
-from peft_cli.metrics import prepare, score
-from peft_cli.metrics.protocols import load
-from peft_cli.metrics.words import jars, split, split_all
+from peft_cli.metrics import make_items, score
+from peft_cli.metrics.protocols import load_protocol
+from peft_cli.metrics.words import jars, split_words
 
-needs_java = pytest.mark.skipif(jars.lacking() is not None, reason="needs the extra nlg-java")
+needs_java = pytest.mark.skipif(jars.missing_packages() is not None, reason="needs the extra nlg-java")
 
 
 @needs_java
@@ -30,25 +28,10 @@ def test_meteor_equals_webnlgs_own_script(golden, texts):
 
 
 def test_the_protocols_of_dart_and_lora_give_meteor_the_same_words_here(golden, texts):
-    rules = [load(name) for name in ("dart", "lora_geneval")]
-    first, second = (prepare(*texts, rule) for rule in rules)
-    hyps = [
-        split(items.predictions, items.references, rule)[0] for items, rule in zip((first, second), rules, strict=True)
-    ]
+    rules = [load_protocol(name) for name in ("dart", "lora_geneval")]
+    items = [make_items(*texts, rule) for rule in rules]
+    hyps = [split_words(one.predictions, one.references, rule)[0] for one, rule in zip(items, rules, strict=True)]
     assert hyps[0] == hyps[1] and golden["dart"]["official"]["METEOR"] == golden["lora_protocol"]["official"]["METEOR"]
-
-
-@needs_java
-def test_the_whole_e2e_test_set_takes_under_fifteen_seconds_of_one_core(human):
-    texts, references = [*human[0]], human[1]
-    texts[1], texts[5], texts[-1] = "", "a\r\nb\u2028c", ""
-    split_all.cache_clear()
-    before = os.times()
-    scores = score(["bleu", "nist", "meteor", "rouge_l", "cider"], texts, references, "e2e")
-    after = os.times()
-    assert sum(after[:4]) - sum(before[:4]) < 15
-    assert scores.values["meteor"] == pytest.approx(45.6, abs=0.2)
-    assert [scores.examples[i]["meteor"] for i in (1, -1)] == [0.0, 0.0]
 
 
 def test_without_java_it_is_absent_with_the_reason(texts, without_java):

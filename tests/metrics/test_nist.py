@@ -3,7 +3,6 @@ import math
 import pytest
 
 from peft_cli.metrics import score
-from peft_cli.metrics.nist import grams
 
 
 def test_nist_equals_mteval(golden, texts):
@@ -20,13 +19,21 @@ def test_words_that_are_all_there_have_the_information_of_the_references():
 
 def test_two_thirds_of_the_length_costs_half():
     refs = [["a b c"], ["d e f"]]
-    full = (2 * math.log2(6)) / 2 + 0  # words of a prediction of one word each have no bigrams
-    assert score(["nist"], ["a b", "d e"], refs).values["nist"] == pytest.approx(0.5 * (full + 0))
+    full = math.log2(6)  # of each word; the bigrams have no more information
+    assert score(["nist"], ["a b", "d e"], refs).values["nist"] == pytest.approx(0.5 * full)
 
 
 def test_empty_predictions_have_no_information():
     assert score(["nist"], ["", ""], [["a b"], ["c"]]).values["nist"] == 0.0
 
 
-def test_grams_are_of_one_to_five_words():
-    assert sorted(map(len, grams(["a", "b", "c", "d", "e", "f"]))) == [1] * 6 + [2] * 5 + [3] * 4 + [4] * 3 + [5] * 2
+def test_a_repeated_word_counts_as_often_as_in_one_reference():
+    refs = [["a b", "a c"], ["d d"]]  # a is 2 of the 6 words, and once in each reference
+    once, twice = (score(["nist"], [text, "x x"], refs).values["nist"] for text in ("a x", "a a"))
+    assert once == twice == pytest.approx(math.log2(6 / 2) / 4)
+
+
+def test_references_without_a_word_give_no_value():
+    scores = score(["nist", "nist_pymteval"], ["a"], [["<skipped>"]])  # mteval removes that mark
+    assert scores.values == {"nist": None, "nist_pymteval": None}
+    assert set(scores.reasons.values()) == {"the references have no words"}

@@ -1,4 +1,3 @@
-import time
 from statistics import fmean
 
 import pytest
@@ -44,11 +43,3 @@ def test_without_lines_lsum_is_rouge_l(summaries):
 
 def test_rouge_is_its_three_parts(summaries):
     assert score(["rouge"], *summaries).values == score(["rouge1", "rouge2", "rougeL"], *summaries).values
-
-
-def test_ten_thousand_summaries_take_under_thirty_seconds():
-    words = [f"word{i % 977}" for i in range(30_000)]
-    texts, refs = ([" ".join(words[i : i + 20]) for i in range(start, start + 2000)] for start in (0, 7))
-    start = time.process_time()
-    score(["rouge", "rougeLsum"], texts, [[ref] for ref in refs], "xsum")
-    assert 5 * (time.process_time() - start) < 30

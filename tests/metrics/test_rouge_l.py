@@ -3,7 +3,7 @@ import random
 import pytest
 
 from peft_cli.metrics import score
-from peft_cli.metrics.rouge_l import best, longest_common
+from peft_cli.metrics.rouge_l import f_measure, longest_common
 
 
 def common(a, b) -> int:
@@ -25,7 +25,7 @@ def test_longest_common_is_the_textbooks():
 def test_given_words_equal_coco_caption(golden):
     tokens = golden["e2e"]["ptb_tokens"]
     found = [
-        best(hyp.split(), [ref.split() for ref in refs])
+        f_measure(hyp.split(), [ref.split() for ref in refs])
         for hyp, refs in zip(tokens["hyps"], tokens["refs"], strict=True)
     ]
     assert found == pytest.approx(golden["e2e"]["segment"]["ROUGE_L"], abs=1e-9)
@@ -38,8 +38,8 @@ def test_words_without_java_come_within_a_thousandth(golden, texts, without_java
 
 
 def test_precision_and_recall_may_be_of_two_references():
-    assert best(["a", "b"], [["a", "b", "c", "d"], ["a"]]) == pytest.approx(1.0)
+    assert f_measure(["a", "b"], [["a", "b", "c", "d"], ["a"]]) == pytest.approx(1.0)
 
 
 def test_an_empty_prediction_has_zero():
-    assert best([], [["a"]]) == 0.0
+    assert f_measure([], [["a"]]) == 0.0

@@ -1,42 +1,50 @@
-"""Frozen models from a folder on this machine, for the metrics that compare texts by a model's vectors."""
+"""Frozen models from a folder on this machine, for the metrics that compare the vectors of texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:  # torch is imported by the metrics that need it, when they run
     from torch import Tensor
 
 BATCH = 64
+Item = TypeVar("Item")
 
 
 class Vectors(NamedTuple):
-    """What a model makes of one text."""
+    """The tokens of one text and a vector for each."""
 
     tokens: list[str]
     hidden: Tensor  # [T, d_model], each of length 1
     is_special: list[bool]  # the tokens that the tokenizer adds
 
 
-def load(auto: str, folder: str) -> tuple[Any, Any]:
-    """A model of the class `auto` of transformers and its tokenizer, on the GPU where there is one."""
+def load_model(model_class: str, folder: str) -> tuple[Any, Any]:
+    """A model of a class of transformers and its tokenizer, on the GPU where there is one.
+
+    Code and pickles of the folder are not run. Raises ValueError for a folder without a model that can be loaded.
+    """
     import torch
     import transformers
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = getattr(transformers, auto).from_pretrained(folder, local_files_only=True).eval().to(device)
-    return model, transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model = getattr(transformers, model_class).from_pretrained(folder, use_safetensors=True, **safe)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(". ")
+        raise ValueError(f"the folder {folder} has no model that can be loaded ({reason})") from error
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
 
 def encode(folder: str, texts: Sequence[str], layer: int) -> dict[str, Vectors]:
     """The vectors of a layer's output for each of `texts`; layer 0 is the embedding, -1 the last one."""
     import torch
 
-    model, tokenizer = load("AutoModel", folder)
-    once = sorted(set(texts), key=len)
-    found = {}
-    for batch in batches(once):
+    model, tokenizer = load_model("AutoModel", folder)
+    encoded = {}
+    for batch in batches(sorted(set(texts), key=len)):
         rows = tokenizer(batch, padding=True, truncation=True, return_tensors="pt", return_special_tokens_mask=True)
         special = rows.pop("special_tokens_mask").bool()
         with torch.no_grad():
@@ -46,10 +54,10 @@ def encode(folder: str, texts: Sequence[str], layer: int) -> dict[str, Vectors]:
             batch, rows["input_ids"], hidden, rows["attention_mask"].bool().cpu(), special, strict=True
         ):
             tokens = tokenizer.convert_ids_to_tokens(ids.cpu()[mask].tolist())
-            found[text] = Vectors(tokens, vectors[mask], added[mask].tolist())
-    return found
+            encoded[text] = Vectors(tokens, vectors[mask], added[mask].tolist())
+    return encoded
 
 
-def batches(texts: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """`texts` in groups of 64."""
-    return (texts[i : i + BATCH] for i in range(0, len(texts), BATCH))
+def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """`items` in groups of 64."""
+    return (items[i : i + BATCH] for i in range(0, len(items), BATCH))

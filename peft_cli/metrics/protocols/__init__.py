@@ -1,4 +1,4 @@
-"""What has to be alike for two scores to be comparable. One file for each protocol, with `PROTOCOL` in it."""
+"""The rules that make two scores comparable. One file for each protocol, with `PROTOCOL` in it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 
-def one_line(text: str) -> str:
-    """`text` with single spaces: a CR or U+2028 in one prediction would shift every later one in a file of lines."""
+def collapse_whitespace(text: str) -> str:
+    """`text` on one line with single spaces: a CR or U+2028 would shift every later text in a file of lines."""
     return " ".join(text.split())
 
 
-def split(text: str) -> str:
-    """`text` with spaces around every character that is no letter, digit or underscore."""
-    return one_line(" ".join(re.split(r"(\W)", text)))
+def separate_symbols(text: str) -> str:
+    """`text` with single spaces around every character that is no letter, digit or underscore."""
+    return collapse_whitespace(" ".join(re.split(r"(\W)", text)))
 
 
 @dataclass(frozen=True)
@@ -26,31 +26,44 @@ class Protocol:
 
     name: str  # that of the file
     metrics: tuple[str, ...]  # what its script prints; a data set may name others
-    prediction: Callable[[str], str] = one_line  # how a prediction is normalised
-    reference: Callable[[str], str] = one_line
-    groups_inputs: bool = False  # whether equal sources are one input, with the references of all
-    most_references: int | None = None  # the first so many count; None takes all
-    padding: Literal["none", "empty", "repeat"] = "none"  # what stands for a reference that an item lacks
-    lowercase: bool = True  # in BLEU, NIST and TER
+    prediction: Callable[[str], str] = collapse_whitespace  # how a prediction is normalised
+    reference: Callable[[str], str] = collapse_whitespace  # how a reference and the text of a class are
+    groups_inputs: bool = False  # whether equal sources are one item, with the references of all
+    most_references: int | None = None  # only the first so many count; None: all
+    padding: Literal["none", "empty", "repeat"] = "none"  # what replaces a reference that an item lacks
+    lowercase: bool = True  # in BLEU and NIST
     tokenizer: Literal["13a", "none"] = "13a"  # of BLEU and NIST
     words: Literal["ptb", "nltk", "spaces"] = "ptb"  # of METEOR, ROUGE_L, CIDEr and pyter's TER
-    labels: tuple[str, ...] = ()  # the classes of a data set; of two the second is the positive one
+    labels: tuple[str, ...] = ()  # the normalised texts of a data set's classes; of two the second is positive
 
     def choose(self, references: Sequence[str]) -> list[str]:
         """The normalised references that count; an empty one does not."""
-        chosen = [text for ref in references[: self.most_references] if (text := self.reference(ref))]
-        lacking = (self.most_references or 0) - len(chosen)
-        return chosen + chosen[:1] * lacking if self.padding == "repeat" else chosen
+        chosen = [text for ref in references[: self.most_references] if (text := self.reference(ref)).strip()]
+        n_lacking = (self.most_references or 0) - len(chosen)
+        return chosen + chosen[:1] * n_lacking if self.padding == "repeat" else chosen
 
 
-def load(name: str) -> Protocol:
-    """The protocol of a name. Raises ValueError where there is none such, or where it needs what is not installed."""
+def reference_streams(
+    references: Sequence[Sequence[str]], n_streams: int | None = None, padding: str | None = None
+) -> list[list[str]]:
+    """The k-th references of all items, for each k, as sacrebleu reads them.
+
+    `padding` replaces a reference that an item lacks; None leaves it out.
+    """
+    n = n_streams or max(map(len, references))
+    padded = ([*map(collapse_whitespace, refs), *[padding] * (n - len(refs))] for refs in references)
+    return cast(list[list[str]], [list(stream) for stream in zip(*padded, strict=True)])  # sacrebleu does not type None
+
+
+def load_protocol(name: str) -> Protocol:
+    """The protocol `name`. Raises ValueError where it does not exist, or needs a package that is not installed."""
     names = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
     if name not in names:
         raise ValueError(f"protocol={name} is not possible; there are {', '.join(names)}")
     try:
-        return import_module(f"peft_cli.metrics.protocols.{name}").PROTOCOL
+        protocol: Protocol = import_module(f"{__name__}.{name}").PROTOCOL
     except ModuleNotFoundError as error:
         raise ValueError(
             f"protocol={name} needs the package {error.name}; pip install 'peft-cli[nlg]' brings it"
         ) from error
+    return protocol

@@ -1,18 +1,18 @@
 """DART's own evaluation: every entry counts (Nan et al., 2021, https://github.com/Yale-LILY/dart)."""
 
-from peft_cli.metrics.protocols import Protocol, split
+from peft_cli.metrics.protocols import Protocol, separate_symbols
 
 
-def words(text: str) -> str:
-    """Lower case, then split."""
-    return split(text.lower())
+def lowercase_words(text: str) -> str:
+    """`text` in lower case, with spaces around its symbols."""
+    return separate_symbols(text.lower())
 
 
 PROTOCOL = Protocol(
     "dart",
     metrics=("bleu", "meteor"),
-    prediction=words,
-    reference=words,
+    prediction=lowercase_words,
+    reference=lowercase_words,
     most_references=3,
     padding="empty",
     lowercase=False,

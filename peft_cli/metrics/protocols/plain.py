@@ -1,4 +1,4 @@
-"""For data without an official script, and files of one's own: texts as they are, every reference, no case in BLEU."""
+"""For data without an official script, and a user's own files: every reference counts, and BLEU ignores case."""
 
 from peft_cli.metrics.protocols import Protocol
 

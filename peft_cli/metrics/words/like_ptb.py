@@ -1,4 +1,4 @@
-"""Words close to those of the Penn Treebank tokenizer, without Java."""
+"""An approximation of the Penn Treebank tokenizer, without Java."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 CLITICS = re.compile(r"(?<=\w)(n't|'(?:s|m|d|re|ve|ll))\b")
 WORDS = re.compile(
-    r"n't\b|'(?:s|m|d|re|ve|ll)\b"  # what CLITICS cut off
-    r"|\b(?:st|rd|dr|mr|mrs|ms|etc)\."  # abbreviations keep their point
+    r"n't\b|'(?:s|m|d|re|ve|ll)\b"  # what CLITICS separates
+    r"|\b(?:st|rd|dr|mr|mrs|ms|etc)\."  # abbreviations keep their full stop
     r"|\w+(?:[-/.']\w+|(?<=\d),\d+)*"  # 20-25, 1,149.5 and family-friendly are one word each
     r"|[^\w\s]"
 )

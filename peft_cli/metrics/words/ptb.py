@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peft_cli.metrics.words.jars import java
+from peft_cli.metrics.words.jars import run_java
 
 JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
 DROPPED = {
@@ -13,14 +13,13 @@ DROPPED = {
 
 
 def ptb(texts: Sequence[str]) -> list[list[str]]:
-    """The lower-cased words of each text, without punctuation. Every text is one line."""
-    once = [text for text in dict.fromkeys(texts) if text]  # the program passes over empty lines
-    lines = "".join(f"{text}\n" for text in once)
+    """The lower-cased words of each text, without punctuation. A text has no line break."""
+    distinct = [text for text in dict.fromkeys(texts) if text]  # the program skips empty lines
+    lines = "".join(f"{text}\n" for text in distinct)
     program = "edu.stanford.nlp.process.PTBTokenizer"
-    printed = java("-cp", JAR, program, "-preserveLines", "-lowerCase", text=lines).split("\n")[:-1]
-    if len(printed) != len(once):
-        raise RuntimeError(f"{program} made {len(printed)} lines of {len(once)}")
-    words = {
-        text: [w for w in line.split(" ") if w and w not in DROPPED] for text, line in zip(once, printed, strict=True)
-    }
+    printed = run_java("-cp", JAR, program, "-preserveLines", "-lowerCase", text=lines).split("\n")[:-1]
+    if len(printed) != len(distinct):
+        raise ChildProcessError(f"{program} wrote {len(printed)} lines for {len(distinct)} texts")
+    kept = [[word for word in line.split(" ") if word and word not in DROPPED] for line in printed]
+    words = dict(zip(distinct, kept, strict=True))
     return [words.get(text, []) for text in texts]

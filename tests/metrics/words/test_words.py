@@ -1,11 +1,11 @@
 import pytest
 
 from peft_cli.metrics.protocols import Protocol
-from peft_cli.metrics.words import jars, split
+from peft_cli.metrics.words import jars, split_words
 from peft_cli.metrics.words.like_ptb import like_ptb
 from peft_cli.metrics.words.ptb import ptb
 
-needs_java = pytest.mark.skipif(jars.lacking() is not None, reason="needs the extra nlg-java")
+needs_java = pytest.mark.skipif(jars.missing_packages() is not None, reason="needs the extra nlg-java")
 
 
 @needs_java
@@ -37,15 +37,15 @@ def test_empty_texts_keep_their_places():
 @pytest.mark.parametrize("how", ["ptb", "nltk", "spaces"])
 def test_no_line_break_moves_a_word_into_another_item(how):
     texts, refs = ["a\rb", "c\u2028d\u0085e", ""], [["x\ny"], ["z", "u\x0bv"], ["w"]]
-    words = split(texts, refs, Protocol("p", metrics=(), words=how))
+    words = split_words(texts, refs, Protocol("p", metrics=(), words=how))
     assert words[:2] == ([["a", "b"], ["c", "d", "e"], []], [[["x", "y"]], [["z"], ["u", "v"]], [["w"]]])
 
 
 def test_a_program_that_fails_is_told(monkeypatch):
-    if jars.lacking():
+    if jars.missing_packages():
         pytest.skip("needs the extra nlg-java")
-    with pytest.raises(RuntimeError, match="failed"):
-        jars.java("-jar", "absent.jar")
+    with pytest.raises(ChildProcessError, match="failed"):
+        jars.run_java("-jar", "absent.jar")
 
 
 @pytest.mark.parametrize(
