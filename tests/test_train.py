@@ -174,6 +174,16 @@ def test_every_example_comes_once_an_epoch_and_batches_are_full():
     assert all(sorted(flat[i : i + 7]) == rows for i in (0, 7, 14))
 
 
+def test_an_epoch_is_drawn_when_its_first_row_is_needed():
+    torch.manual_seed(0)
+    torch.randperm(6)
+    once = torch.get_rng_state()
+    torch.manual_seed(0)
+    batches = Batches(list(range(6)), 3)
+    assert len({row for batch in (next(batches), next(batches)) for row in batch}) == 6
+    assert torch.equal(torch.get_rng_state(), once)
+
+
 def test_a_batch_larger_than_the_data_repeats_it():
     assert sorted(next(Batches([1, 2], 5)))[0] == 1 and len(next(Batches([1, 2], 5))) == 5
 
@@ -215,13 +225,14 @@ def test_dropout_is_a_switch_of_the_backbone_and_always_on_in_the_method():
         ({"model_rate": 0.5}, False, False),
         ({"own_rate": 0.5}, False, True),
     ):
-        losses = losses_of(*make_dropping(**made), replace(recipe, dropout=dropout))[0]
+        backbone, method = make_dropping(**made)
+        losses = losses_of(backbone, method, replace(recipe, dropout=dropout))[0]
         assert (losses[0] != pytest.approx(plain[0])) == differs
+        assert not method.training and not backbone.model.training
     backbone, method = make_dropping(**rates)
     losses, values = losses_of(backbone, method, replace(recipe, dropout=True, validate_every=1), EXAMPLES)
     assert values[0] == pytest.approx(validated[0], rel=1e-6)  # of step 0
     assert losses[1] != pytest.approx(plain[1])  # after a validation
-    assert not method.training and not backbone.model.training
 
 
 def test_a_methods_own_loss_is_added_in_training_and_not_in_validation():

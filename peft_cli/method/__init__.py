@@ -32,6 +32,7 @@ class Method(nn.Module):
         self.backbone, self.lr = backbone, lr
         self.adopted = nn.ParameterDict()
         self.adopt(backbone.head())  # a head that no pretraining has seen always trains
+        self.register_load_state_dict_post_hook(lambda method, keys: backbone.masters.round_into_model())
 
     def adopt(self, named_parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
         """Trains tensors of the backbone itself, such as its top blocks, in fp32 whatever the backbone's dtype."""
