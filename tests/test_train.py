@@ -156,15 +156,6 @@ def test_the_parts_of_a_batch_are_rows_of_like_length_and_pad_least():
     assert split_rows(rows, 1) == [rows] and [len(part) for part in split_rows(rows[:5], 2)] == [3, 2]
 
 
-def test_the_rate_rises_and_falls_to_zero():
-    rates = [RECIPE.rate(step) for step in range(13)]
-    assert rates[:3] == [0.5, 1.0, 1.0] and rates[-1] == 0 and rates[2:] == sorted(rates[2:], reverse=True)
-
-
-def test_a_constant_rate_stays():
-    assert {replace(RECIPE, schedule="constant", warmup_steps=0).rate(step) for step in range(12)} == {1.0}
-
-
 def test_every_example_comes_once_an_epoch_and_batches_are_full():
     rows = list(range(7))
     batches = Batches(rows, 3)

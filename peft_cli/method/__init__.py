@@ -67,8 +67,8 @@ class Method(nn.Module):
         shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (own, stored)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"the stored tensors are {describe_shapes(stored)} and the method has {describe_shapes(own)}; take a run "
-                "of the same sizes"
+                f"the stored tensors are {describe_shapes(stored)} and the method has {describe_shapes(own)}; take a "
+                "run of the same sizes"
             )
         self.load_state_dict(stored)
 
