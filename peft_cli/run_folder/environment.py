@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
+CHECKOUT = Path(__file__).parents[2]  # the package's own repository, where it runs from one
 
-def environment(device: torch.device) -> dict:
-    """Versions, the source's commit, and the machine, without its name."""
-    folder = Path(__file__).parents[1]
-    git = subprocess.run(["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Returns versions, the source's commit, and the machine, without its name."""
     packages = ("peft-cli", "torch", "transformers", "sacrebleu", "rouge-score", "hydra-core")
     return {
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
-        "commit": git.stdout.strip() or None,
-        "device": name,
+        "commit": commit(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "threads": torch.get_num_threads(),
     }
 
 
+def commit() -> str | None:
+    """Returns the commit of the package's own repository; None for an installed package, whatever lies around it."""
+    if not (CHECKOUT / ".git").exists() or not shutil.which("git"):
+        return None
+    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+
+
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """Returns the processor's name, as far as the system has one."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -21,9 +21,14 @@ LONGEST_LINE = 4 * 2**20  # bytes of a line
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
+def printable(text: object) -> str:
+    """Returns a text with U+FFFD for each character that would control a terminal, line ends too."""
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
 def one_line(text: object) -> str:
-    """Returns a text in one line, with U+FFFD for each character that would control a terminal."""
-    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", " ".join(str(text).split()))
+    """Returns a printable text with a single space in place of each line end and run of spaces."""
+    return printable(" ".join(str(text).split()))
 
 
 @cache

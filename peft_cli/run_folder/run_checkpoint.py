@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import Tensor
+
+from peft_cli.run_folder.files import read_json
+from peft_cli.run_folder.tensors import read_tensors
 
 ADOPTED = "adopted."  # how the name of a weight of the backbone begins in what a method stores
 
@@ -22,21 +23,28 @@ class RunCheckpoint:
     labels: Sequence[str]  # the classes of the run's head
 
 
-def read_run_checkpoint(name: str) -> RunCheckpoint:
-    """The weights in the run folder `name`, and in those that its backbone came from.
+def read_run_checkpoint(name: str, above: frozenset[Path] = frozenset()) -> RunCheckpoint:
+    """Returns the weights in the run folder `name`, and in those that its backbone came from.
 
-    Raises ValueError for a run whose method stored more than weights of the backbone.
+    Raises ValueError for a run whose method stored more than weights of the backbone, and for one that comes from
+    itself; `above` has the folders of those that came from it.
     """
     folder = Path(name)
     if not (folder / "result.json").is_file():
         return RunCheckpoint(name, {}, ())
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    stored = load_file(folder / "method.safetensors")
+    if folder.resolve() in above:
+        raise ValueError(f"backbone.name={name} is a run whose backbone is that run itself; take another backbone")
+    result, stored = read_json(folder / "result.json"), read_tensors(folder)
+    try:
+        method, labels = result["run"]["method"], result["data"]["labels"]
+        source = str(result["config"]["backbone"]["name"])
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{folder / 'result.json'} is no result of a run, which has {error}") from error
     if added := [key for key in stored if not key.startswith(ADOPTED)]:
         raise ValueError(
-            f"backbone.name={name} is a run of method={result['run']['method']}, which stores {added[0]} beside the "
+            f"backbone.name={name} is a run of method={method}, which stores {added[0]} beside the "
             "backbone's own weights; take a run of method=ft, or give init_from for a run of the same method"
         )
-    before = read_run_checkpoint(result["config"]["backbone"]["name"])
+    before = read_run_checkpoint(source, above | {folder.resolve()})
     own = {key.removeprefix(ADOPTED).replace("/", "."): tensor for key, tensor in stored.items()}
-    return RunCheckpoint(before.name, {**before.tensors, **own}, result["data"]["labels"])
+    return RunCheckpoint(before.name, {**before.tensors, **own}, labels)

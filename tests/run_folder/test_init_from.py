@@ -9,7 +9,7 @@ from peft_cli.method.dept import DePT
 from peft_cli.method.prefix import Prefix
 from peft_cli.method.pt import PT
 from peft_cli.method.spt import SPT
-from peft_cli.run_folder.init_from import found, start_from
+from peft_cli.run_folder.init_from import resolve_runs, start_from
 from tests.conftest import examples_for, make_backbone
 
 RUN = {"method": "pt", "data": "mini", "shots": 50, "seed": 0}
@@ -145,20 +145,20 @@ def test_tensors_need_a_run_to_take_them_from():
 
 def test_a_pattern_stands_for_the_runs_of_all_seeds(tmp_path):
     folders = [stored(prompt(seed=n), tmp_path / f"seed={n}-x", seed=n) for n in range(2)]
-    assert found(str(tmp_path / "seed=*")) == folders and found(str(tmp_path / "seed=1-*")) == folders[1]
-    assert found(folders[0]) == folders[0] and found(None) is None
+    assert resolve_runs(str(tmp_path / "seed=*")) == folders and resolve_runs(str(tmp_path / "seed=1-*")) == folders[1]
+    assert resolve_runs(folders[0]) == folders[0] and resolve_runs(None) is None
 
 
 def test_a_pattern_of_runs_that_differ_is_refused(tmp_path):
     for n in range(2):
         stored(prompt(), tmp_path / f"seed={n}-x", shots=50 * n)
     with pytest.raises(ValueError, match="matches 2 runs that differ in shots; give a narrower pattern"):
-        found(str(tmp_path / "seed=*"))
+        resolve_runs(str(tmp_path / "seed=*"))
 
 
 def test_a_pattern_without_runs_is_refused(tmp_path):
     with pytest.raises(ValueError, match="matches no folder of a finished run; run its source first"):
-        found(str(tmp_path / "seed=*"))
+        resolve_runs(str(tmp_path / "seed=*"))
 
 
 def test_runs_that_differ_cannot_be_averaged(tmp_path):
