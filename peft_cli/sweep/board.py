@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,9 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from peft_cli.run_folder.failure import Failure
+from peft_cli.run_folder.files import one_line, open_regular, printable
 from peft_cli.sweep import Run
 
-TAIL_BYTES = 4096  # of a log in which its last line is looked for
+TAIL_BYTES = 4096  # of a log, in which its last line is looked for
+LARGEST_SHOWN = 1e15  # number of a file that may come from anywhere
 
 
 class Board:
@@ -25,7 +28,8 @@ class Board:
 
     def __init__(self, total: int, jobs: int):
         self.total, self.jobs = total, jobs
-        self.done, self.n_failed, self.seconds = 0, 0, []
+        self.n_finished, self.n_failed = 0, 0
+        self.seconds: list[float] = []  # of finished runs
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
 
@@ -40,87 +44,97 @@ class Board:
         if self.live:
             self.live.stop()
 
-    def finished(self, run: Run, seconds: float | None) -> None:
-        """A run has its result; `seconds` is None where they are not known."""
-        self.done += 1
+    def show_finished(self, run: Run, seconds: float | None) -> None:
+        """Shows that a run has its result; `seconds` is None where they are not known."""
+        self.n_finished += 1
         if seconds is not None:
             self.seconds.append(seconds)
         took = "" if seconds is None else f"{seconds:.1f} s"
-        self.line(f"finished  {name(run)}  {scores(run)}  {took}")
+        self.print_end(f"finished  {run_name(run)}  {format_scores(run)}  {took}")
 
-    def failed(self, run: Run, failure: Failure) -> None:
-        """A run has failed."""
+    def show_failed(self, run: Run, failure: Failure) -> None:
+        """Shows that a run has failed."""
         self.n_failed += 1
-        self.line(f"failed    {name(run)}  {failure.reason}")
+        self.print_end(f"failed    {run_name(run)}  {failure.reason}")
 
-    def stopped(self, run: Run) -> None:
-        """A run was stopped and can go on."""
-        self.say(f"stopped   {name(run)}")
+    def show_stopped(self, run: Run) -> None:
+        """Shows that a run was stopped and can go on."""
+        self.print_line(f"stopped   {run_name(run)}")
 
-    def line(self, text: str) -> None:
-        """Says that a run has ended, and how many have."""
-        self.say(f"{self.done + self.n_failed}/{self.total} {text}{'' if self.live else self.rest(None)}")
+    def print_end(self, text: str) -> None:
+        """Prints how a run ended, how many have, and how long the others take."""
+        self.print_line(f"{self.n_finished + self.n_failed}/{self.total} {text}{'' if self.live else self.time_left()}")
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Prints a line, above the table where there is one."""
-        self.console.print(Text(text))
+        self.console.print(Text(printable(text)))
 
-    def show(self, running: Sequence[tuple[Run, float]], waiting: int, elsewhere: int) -> None:
-        """Draws the table anew."""
+    def draw(self, running: Sequence[tuple[Run, float]], waiting: int, elsewhere: int) -> None:
+        """Draws the table: what runs, with the time at which it began, and how many wait or run in other processes."""
         if not self.live:
             return
         table = Table(box=None, pad_edge=False)
-        for title in ("running", "step", "", "seconds"):
-            table.add_column(title, justify="left" if title in ("running", "") else "right", no_wrap=True)
+        table.add_column("running", overflow="fold")  # the only one that a narrow terminal breaks
+        table.add_column("step", justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        table.add_column("seconds", justify="right", no_wrap=True)
         for run, began_at in running:
-            table.add_row(name(run), *position(run), f"{time.monotonic() - began_at:.0f}")
+            table.add_row(run_name(run), *format_progress(run), f"{time.monotonic() - began_at:.0f}")
         others = f", {elsewhere} in other processes" if elsewhere else ""
-        counts = f"{self.done} of {self.total} finished, {self.n_failed} failed, {waiting} waiting{others}"
-        self.live.update(Group(table, Text(counts + self.rest(len(running)))), refresh=True)
+        counts = f"{self.n_finished} of {self.total} finished, {self.n_failed} failed, {waiting} waiting{others}"
+        self.live.update(Group(table, Text(counts + self.time_left())), refresh=True)
 
-    def rest(self, running: int | None) -> str:
-        """How long it takes until all is done, by the runs that are."""
-        left = self.total - self.done - self.n_failed
+    def time_left(self) -> str:
+        """Returns how long it takes until all is done, by the runs that are."""
+        left = self.total - self.n_finished - self.n_failed
         if not self.seconds or not left:
             return ""
         seconds = sum(self.seconds) / len(self.seconds) * left / min(self.jobs, left)
-        return f", about {duration(seconds)} left"
+        return f", about {format_duration(seconds)} left"
 
 
-def name(run: Run) -> str:
-    """A run as its folder is called below `runs`."""
+def run_name(run: Run) -> str:
+    """Returns the path of a run's folder below `runs`."""
     return str(run.folder.path.relative_to(run.config["runs"]))
 
 
-def scores(run: Run) -> str:
-    """The scores of a finished run."""
-    found = json.loads((run.folder.path / "result.json").read_text(encoding="utf-8"))["scores"]
-    return "  ".join(f"{name} {value:.2f}" for name, value in found.items())
+def format_scores(run: Run) -> str:
+    """Returns the scores of a finished run; a dash for one that has no value."""
+    result = run.folder.read("result.json") or {}
+    scores = result.get("scores")
+    values = scores.items() if isinstance(scores, dict) else ()
+    return "  ".join(f"{name} {value:.2f}" if is_number(value) else f"{name} -" for name, value in values)
 
 
-def position(run: Run) -> tuple[str, str]:
-    """The step of a run, and its last loss or validation."""
+def format_progress(run: Run) -> tuple[str, str]:
+    """Returns the step of a run, and its last loss or validation."""
     row = last_row(run.folder.path / "log.jsonl")
-    told = next((f"{name} {row[name]:.4g}" for name in row if "loss" in name or "metric" in name if row[name]), "")
+    values = [f"{name} {row[name]:.4g}" for name in row if "loss" in name or "metric" in name if is_number(row[name])]
     steps = run.config["train"]["steps"] if run.config["shots"] != 0 else 0
     if row.get("step") == steps or (run.folder.path / "predictions.partial.jsonl").exists():
-        return f"{row.get('step', 0)}/{steps}", "predicts"
-    return f"{row.get('step', 0)}/{steps}", told
+        values = ["predicts"]
+    return one_line(f"{row.get('step', 0)}/{steps}"), one_line("".join(values[:1]))
 
 
-def last_row(path: Path) -> dict:
-    """The last whole line of a log; empty where there is none."""
+def last_row(path: Path) -> dict[str, Any]:
+    """Returns the last whole line of a log; empty where there is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = file.read().split(b"\n")
-    except FileNotFoundError:
+            *_, last, _ = [b"{}", *file.read().split(b"\n")]
+        row = json.loads(last)
+    except (OSError, ValueError, RecursionError):
         return {}
-    return json.loads(lines[-2]) if len(lines) > 1 else {}
+    return row if isinstance(row, dict) else {}
 
 
-def duration(seconds: float) -> str:
-    """A time in the unit that fits."""
+def is_number(value: object) -> bool:
+    """Whether a value of a file is a number that can be shown."""
+    return isinstance(value, int | float) and abs(value) < LARGEST_SHOWN
+
+
+def format_duration(seconds: float) -> str:
+    """Returns a time in the unit that fits."""
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"

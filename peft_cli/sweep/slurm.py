@@ -6,8 +6,8 @@ time: the jobs go on, and the same command waits for them.
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import sys
 import time
@@ -21,11 +21,12 @@ from typing import Any, NoReturn
 from pydantic import PositiveFloat, PositiveInt
 
 from peft_cli.run_folder.failure import Failure
+from peft_cli.run_folder.files import make_folder, open_regular
 from peft_cli.run_folder.lock import AlreadyRunning
 from peft_cli.run_folder.signals import Stopped
 from peft_cli.sweep import Run, Task, queue
 from peft_cli.sweep.board import Board
-from peft_cli.sweep.worker import redirect, share_threads, tell
+from peft_cli.sweep.worker import limit_threads, redirect, report_error
 
 NOTICE_SECONDS = 120  # before its time limit a job is told, at most; Slurm looks about every 30 seconds
 BUSY_SECONDS = 5.0  # between two tries of a job to get a run that another process holds
@@ -35,11 +36,13 @@ GOES_ON = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "FAILED by SIGTERM"
 NO_STEP = "Unable to create step for job"  # srun's last words where Slurm could not start the run in its requeued job
 MOST_SUBMISSIONS = 10  # of one run by one client
 JOB = "slurm.json"  # in a run's folder: the job that does it
+JOB_ID = re.compile(r"\d+(_\d+)?")
+END_BYTES = 4096  # of what a job printed
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What each run asks of Slurm; conf/hydra/launcher/slurm.yaml tells what each key means."""
+    """What each run needs of Slurm; conf/launcher/slurm.yaml explains each key."""
 
     partition: str | None
     minutes: PositiveInt
@@ -52,8 +55,8 @@ class Resources:
     poll_seconds: PositiveFloat
 
     def parameters(self) -> dict[str, Any]:
-        """The same in submitit's words."""
-        asked = {
+        """Returns the same as submitit's parameters."""
+        options = {
             "slurm_partition": self.partition,
             "slurm_time": self.minutes,
             "slurm_cpus_per_task": self.cpus,
@@ -62,7 +65,7 @@ class Resources:
             "slurm_setup": list(self.setup) or None,
         }
         return {
-            **{name.removeprefix("slurm_"): value for name, value in asked.items() if value is not None},
+            **{name.removeprefix("slurm_"): value for name, value in options.items() if value is not None},
             "job_name": "peft-run",
             "signal_delay_s": min(NOTICE_SECONDS, 30 * self.minutes),  # at the earliest at half the time
             "stderr_to_stdout": True,
@@ -72,7 +75,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Work:
-    """What a job does; submitit takes it there and calls it."""
+    """The task of a job; submitit pickles it, and calls it in the job."""
 
     task: Task
     run: Run
@@ -82,7 +85,7 @@ class Work:
         redirect(self.run)
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)
-        share_threads()
+        limit_threads()
         try:
             signal.signal(signal.SIGUSR2, stop)  # in place of submitit's, to which a run that still loads has failed
             while not self.is_done():
@@ -91,14 +94,14 @@ class Work:
             print(f"peft-run: {stopped}", file=sys.stderr)
             self.requeue(stopped.number)
         except (Exception, SystemExit) as error:
-            tell(self.run, error)
+            report_error(self.run, error)
 
     def is_done(self) -> bool:
-        """Does the run unless another process holds it, as one of a lost node seems to until its claim is old."""
+        """Does the run and returns True, or False where another process holds it; a lost node's claim lasts a while."""
         try:
             self.task(self.run.config, self.run.choices, self.run.overrides)
-        except AlreadyRunning as busy:
-            print(f"peft-run: {busy}", file=sys.stderr)
+        except AlreadyRunning as error:
+            print(f"peft-run: {error}", file=sys.stderr)
             return False
         return True
 
@@ -112,7 +115,7 @@ class Work:
 
 
 def stop(number: int, frame: object) -> NoReturn:
-    """Ends a run at a signal where it stands: before its first step, or behind the last."""
+    """Ends a run at a signal wherever it is: before its first step, or after the last."""
     raise Stopped(number)
 
 
@@ -123,18 +126,18 @@ class Slurm:
         self.task, self.jobs, self.resources = task, jobs, resources
         self.failures: dict[str, Failure] = {}
         self.submissions: Counter[Path] = Counter()
-        self.told: set[str] = set()  # states of jobs that were said to wait
+        self.reported: set[str] = set()  # states of waiting jobs that were shown
 
     def __call__(self, runs: Sequence[Run]) -> dict[str, Failure]:
-        """Submits what is not in the queue already, and waits for all unless it is told not to."""
+        """Submits what is not in the queue already, and waits for all unless `wait` is false."""
         known = queue.queued()
         if known is None:
-            raise ValueError("hydra/launcher=slurm needs Slurm, and squeue is not here or does not answer")
+            raise ValueError("hydra/launcher=slurm needs Slurm, and squeue is absent or does not answer")
         waiting = [run for run in runs if job_of(run) in known]
         self.submit([run for run in runs if run not in waiting])
         jobs = sorted({job_of(run).partition("_")[0] for run in runs})
-        told = f", {len(waiting)} were in the queue" if waiting else ""
-        print(f"{len(runs) - len(waiting)} runs submitted{told}; Slurm's jobs: {' '.join(jobs)}", file=sys.stderr)
+        queued = f", {len(waiting)} were in the queue" if waiting else ""
+        print(f"{len(runs) - len(waiting)} runs submitted{queued}; Slurm's jobs: {' '.join(jobs)}", file=sys.stderr)
         if self.resources.wait:
             with Board(len(runs), self.jobs or len(runs)) as self.board:
                 self.wait(runs, jobs)
@@ -142,12 +145,13 @@ class Slurm:
 
     def submit(self, runs: Sequence[Run]) -> None:
         """Submits runs as arrays of jobs, each one's id left in its folder; raises ValueError where Slurm refuses."""
-        executor = self.executor(runs[0]) if runs else None
-        size = queue.largest_array()
+        if not runs:
+            return
+        executor, size = self.executor(runs[0]), queue.largest_array()
         for first in range(0, len(runs), size):
             some = runs[first : first + size]
             for run in some:
-                run.folder.path.mkdir(parents=True, exist_ok=True)
+                make_folder(run.folder.path)
                 (run.folder.path / "error.json").unlink(missing_ok=True)  # that of an earlier try
             try:
                 jobs = executor.submit_array([Work(self.task, run) for run in some])
@@ -159,49 +163,54 @@ class Slurm:
                     run.folder.write(JOB, {"job": job.job_id, "printed": str(job.paths.stdout)})
 
     def executor(self, run: Run) -> Any:
-        """submitit's executor, which writes its scripts and logs below the folder of all runs."""
+        """Returns submitit's executor, which writes its scripts and logs below the folder of all runs."""
         try:
             from submitit import SlurmExecutor
         except ImportError:
             raise ValueError("hydra/launcher=slurm needs submitit; pip install 'peft-cli[slurm]' has it") from None
-        executor = SlurmExecutor(Path(run.config["runs"]) / ".sweep" / "slurm")
+        folder = Path(run.config["runs"]) / ".sweep" / "slurm"
+        if folder.is_symlink() or folder.parent.is_symlink():
+            raise ValueError(f"{folder} is a link, and a sweep writes below runs= alone; delete it")
+        executor = SlurmExecutor(folder)
         jobs = {} if self.jobs is None else {"array_parallelism": self.jobs}
         executor.update_parameters(**self.resources.parameters(), **jobs)
         return executor
 
     def wait(self, runs: Sequence[Run], jobs: Sequence[str]) -> None:
-        """Sees all runs end; Ctrl-C ends the waiting, not the jobs."""
+        """Waits until all runs have ended; Ctrl-C ends the waiting, not the jobs."""
         left, missing = list(runs), dict.fromkeys((run.folder.path for run in runs), 0)
         began_at: dict[Path, float] = {}
         try:
             while left:
                 known = queue.queued()
                 left = [run for run in left if not self.has_ended(run, known, missing)]
-                self.tell_waiting([known.get(job_of(run), "") for run in left] if known else [])
+                self.report_waiting([known.get(job_of(run), "") for run in left] if known else [])
                 running = [run for run in left if known and known.get(job_of(run)) == "RUNNING"]
                 for run in running:
                     began_at.setdefault(run.folder.path, time.monotonic())
-                self.board.show([(run, began_at[run.folder.path]) for run in running], len(left) - len(running), 0)
+                self.board.draw([(run, began_at[run.folder.path]) for run in running], len(left) - len(running), 0)
                 if left:
                     time.sleep(self.resources.poll_seconds)
         except KeyboardInterrupt:
-            self.board.say(f"the jobs go on; the same command waits for them again, scancel {' '.join(jobs)} ends them")
+            self.board.print_line(
+                f"the jobs go on; the same command waits for them again, scancel {' '.join(jobs)} ends them"
+            )
             raise
 
-    def tell_waiting(self, states: Sequence[str]) -> None:
-        """Says, once, why jobs wait that do so for more than their turn: some of them would for ever."""
+    def report_waiting(self, states: Sequence[str]) -> None:
+        """Shows, once, why jobs wait for more than their turn: some of them would for ever."""
         for state, count in Counter(states).items():
-            if "(" in state and state not in self.told:
-                self.told.add(state)
-                self.board.say(f"waiting   {count} runs: Slurm says {state}")
+            if "(" in state and state not in self.reported:
+                self.reported.add(state)
+                self.board.print_line(f"waiting   {count} runs: Slurm has them as {state}")
 
     def has_ended(self, run: Run, known: Mapping[str, str] | None, missing: dict[Path, int]) -> bool:
         """Whether a run has its result or has failed; one that lost its job by no fault of its own starts again."""
         path = run.folder.path
         if run.folder.is_finished:
-            self.board.finished(run, None)
-        elif failure := run.failure():
-            self.fail(run, failure)
+            self.board.show_finished(run, None)
+        elif failure := run.folder.failure():
+            self.record_failure(run, failure)
         elif known is None or job_of(run) in known:
             missing[path] = 0
             return False
@@ -215,47 +224,47 @@ class Slurm:
         job, state = job_of(run), queue.ended(job_of(run))
         self.submissions[run.folder.path] += 1
         if (state.startswith(GOES_ON) or never_began(run)) and self.submissions[run.folder.path] < MOST_SUBMISSIONS:
-            self.board.say(f"again     {run.folder.path}  its Slurm job {job} ended as {state}")
+            self.board.print_line(f"again     {run.folder.path}  its Slurm job {job} ended as {state}")
             with suppress(ValueError):  # refused for now: the job stays missing, and this comes again
                 self.submit([run])
             missing[run.folder.path] = 0
             return False
         why = f"its Slurm job ended as {state} without a result; retry=true goes on from its checkpoint"
         printed, failure = printed_by(run), run.fail(why)
-        self.fail(run, failure._replace(log=failure.log or printed))
+        self.record_failure(run, failure._replace(log=failure.log or (str(printed) if printed else None)))
         return True
 
-    def fail(self, run: Run, failure: Failure) -> None:
+    def record_failure(self, run: Run, failure: Failure) -> None:
         """Keeps a failure for the end, and shows it."""
         self.failures[str(run.folder.path)] = failure
-        self.board.failed(run, failure)
+        self.board.show_failed(run, failure)
 
 
 def job_of(run: Run) -> str:
-    """The id of the job that a run was given to; empty where there is none."""
-    return submitted(run.folder.path).get("job", "")
+    """Returns the id of the job that a run was given to; empty where there is none."""
+    job = (run.folder.read(JOB) or {}).get("job")
+    return job if isinstance(job, str) and JOB_ID.fullmatch(job) else ""
 
 
-def printed_by(run: Run) -> str | None:
-    """The file with what a run's job printed before the run itself had a file for that."""
-    return submitted(run.folder.path).get("printed")
+def printed_by(run: Run) -> Path | None:
+    """Returns the file with what a run's job printed before the run itself had a file for that."""
+    printed = (run.folder.read(JOB) or {}).get("printed")
+    if not isinstance(printed, str) or not Path(printed).resolve().is_relative_to(Path(run.config["runs"]).resolve()):
+        return None  # of a folder from elsewhere
+    return Path(printed)
 
 
 def never_began(run: Run) -> bool:
     """Whether Slurm started a run's job and then failed to start the run in it, as happens when its node was lost."""
-    printed = Path(printed_by(run) or "")
-    return printed.is_file() and NO_STEP in printed.read_text(errors="replace").rstrip().rpartition("\n")[2]
-
-
-def submitted(folder: Path) -> dict:
-    """What is known about the job of a run's folder; empty where there is none."""
-    try:
-        return json.loads((folder / JOB).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+    path = printed_by(run)
+    if path is None or not path.exists():
+        return False
+    with open_regular(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - END_BYTES))
+        return NO_STEP in file.read().decode(errors="replace").rstrip().rpartition("\n")[2]
 
 
 def job_id() -> str:
-    """The id of the job that this process is in."""
+    """Returns the id of the job that this process is in."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]

@@ -2,103 +2,116 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from peft_cli.run_folder.discovery import find_run_folders
+from peft_cli.run_folder.files import one_line, printable, read_json
 from peft_cli.run_folder.lock import owner
 from peft_cli.run_folder.result import folder_of
 from peft_cli.sweep import queue
-from peft_cli.sweep.board import duration
+from peft_cli.sweep.board import format_duration
 
-FILES = ("result.json", "error.json", "slurm.json", "log.jsonl")  # any of these makes a folder a run's
-MOST_REASONS = 10  # that are told, the most frequent first
+STATES = ("finished", "running", "queued", "failed", "unfinished")
+MOST_REASONS = 10  # that are listed, the most frequent first
+RUN_DEPTH = 4  # <data>/<backbone>/<method>/<run>
 
 
 class State(NamedTuple):
-    """The state of a run folder, and what there is to tell about it."""
+    """The state of a run folder, and its reason or its process."""
 
     path: Path
-    name: str  # finished, running, queued, failed or unfinished
-    told: str = ""
+    name: str  # one of STATES
+    detail: str = ""
 
 
 def status(folders: Sequence[Path]) -> str:
-    """How many runs below some folders are in which state, the oldest that runs, and why others failed."""
+    """Returns how many runs below some folders are in which state, the oldest that runs, and why others failed.
+
+    Raises ValueError where there is no such folder.
+    """
     jobs = queue.queued() or {}
-    states = [state_of(path, jobs) for folder in folders for path in run_folders(folder)]
+    states = [state_of(path, jobs) for path in find_run_folders(*folders)]
     counts = Counter(state.name for state in states)
-    names = ("finished", "running", "queued", "failed", "unfinished")
-    lines = [f"{len(states)} runs: " + ", ".join(f"{counts[name]} {name}" for name in names if counts[name])]
+    lines = [f"{len(states)} runs: " + ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])]
     running = sorted((began_at(state.path), state) for state in states if state.name == "running")
     for began, state in running[:1]:
-        lines.append(f"oldest running: {state.path}, for {duration(time.time() - began)}, {state.told}")
-    for told, count in Counter(state.told for state in states if state.name == "queued" and "(" in state.told).items():
-        lines.append(f"queued, {count}: {told}")
-    reasons = Counter(state.told for state in states if state.name == "failed")
-    for reason, count in reasons.most_common(MOST_REASONS):
-        example = next(state.path for state in states if state.told == reason)
-        lines.append(f"failed, {count}: {reason}\n  such as {example}")
-    if len(reasons) > MOST_REASONS:
-        lines.append(f"and {len(reasons) - MOST_REASONS} reasons more")
+        lines.append(f"oldest running: {state.path}, for {format_duration(time.time() - began)}, {state.detail}")
+    queued = Counter(state.detail for state in states if state.name == "queued" and "(" in state.detail)
+    lines += [f"queued, {count}: {detail}" for detail, count in queued.items()]
+    lines += failures(states)
     if counts["failed"] or counts["unfinished"]:
         lines.append("the same sweep again does what is unfinished, and with retry=true what failed")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
-def run_folders(folder: Path) -> Iterator[Path]:
-    """The folders of runs below a folder; raises ValueError where that is none."""
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}; name the one that peft-run was given as runs=")
-    for path, inner, names in os.walk(folder):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        if set(FILES) & set(names):
-            yield Path(path)
-            inner.clear()
+def failures(states: Sequence[State]) -> list[str]:
+    """Returns the most frequent reasons of failures, each with an example."""
+    examples = {state.detail: state.path for state in reversed(states) if state.name == "failed"}
+    reasons = Counter(state.detail for state in states if state.name == "failed")
+    lines = [
+        f"failed, {count}: {reason}, such as {examples[reason]}" for reason, count in reasons.most_common(MOST_REASONS)
+    ]
+    return lines + [f"and {len(reasons) - MOST_REASONS} reasons more"] * (len(reasons) > MOST_REASONS)
 
 
 def state_of(path: Path, jobs: Mapping[str, str]) -> State:
-    """The state of a run folder; `jobs` are those that Slurm has."""
-    if (path / "result.json").exists():
+    """Returns the state of a run folder; `jobs` are those that Slurm has."""
+    if content(path / "result.json") is not None:
         return State(path, "finished")
-    if who := owner(path):
-        return State(path, "running", f"by {who}")
-    if state := jobs.get(content(path / "slurm.json").get("job", "")):
-        return State(path, "running" if state in ("RUNNING", "COMPLETING") else "queued", f"Slurm says {state}")
+    if process := owner(path):
+        return State(path, "running", f"by {process}")
+    if state := jobs.get(str((content(path / "slurm.json") or {}).get("job"))):
+        return State(path, "running" if state in ("RUNNING", "COMPLETING") else "queued", f"Slurm has it as {state}")
     if (path / "error.json").exists():
-        return State(path, "failed", content(path / "error.json").get("error", "error.json cannot be read"))
+        return State(
+            path, "failed", str((content(path / "error.json") or {}).get("error", "error.json cannot be read"))
+        )
     return State(path, "unfinished")
 
 
-def content(path: Path) -> dict:
-    """What a JSON file says; empty where it is absent or broken."""
+def content(path: Path) -> dict[str, Any] | None:
+    """Returns the object in a JSON file; None where it is absent or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
 
 
 def began_at(path: Path) -> float:
-    """When a run began: its configuration is the first thing that it writes."""
+    """Returns when a run began: its configuration is the first thing that it writes."""
     return next(file.stat().st_mtime for file in (path / "config.yaml", path) if file.exists())
 
 
 def stale(folders: Sequence[Path]) -> str:
-    """The run folders below some folders whose configuration no experiment asks for, with their sizes."""
-    from peft_cli.config.compose import experiment_runs
-
-    named = {folder_of(run.config, run.choices).path.relative_to(run.config["runs"]) for run in experiment_runs()}
+    """Returns the run folders below some folders whose configuration no experiment asks for, with their sizes."""
+    named, n_unknown = experiment_folders()
     lines, total, count = [], 0, 0
-    for folder in folders:
-        for path in run_folders(folder):
-            count += 1
-            if not any(str(path).endswith(f"/{name}") for name in named):
-                size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-                total += size
-                lines.append(f"{size / 2**20:8.1f} MiB  {path}")
-    lines.append(f"{len(lines)} of {count} runs are in no experiment, {total / 2**20:.1f} MiB; nothing was deleted")
+    for path in find_run_folders(*folders):
+        count += 1
+        if path.parts[-RUN_DEPTH:] not in named:
+            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            total += size
+            lines.append(printable(f"{size / 2**20:8.1f} MiB  {path}"))
+    unknown = f"; {n_unknown} runs of experiments have no data here and are not known" if n_unknown else ""
+    lines.append(
+        f"{len(lines)} of {count} runs are in no experiment, {total / 2**20:.1f} MiB; nothing was deleted{unknown}"
+    )
     return "\n".join(lines)
+
+
+def experiment_folders() -> tuple[set[tuple[str, ...]], int]:
+    """Returns the folders of all runs of experiments, and how many have none, as their data cannot be read here."""
+    from peft_cli.config.compose import experiment_runs
+    from peft_cli.run_folder import identity
+
+    named, n_unknown = set(), 0
+    for run in experiment_runs():
+        try:
+            named.add(folder_of(identity.complete(run.config), run.choices).path.parts[-RUN_DEPTH:])
+        except (ValueError, OSError):
+            n_unknown += 1
+    return named, n_unknown

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from typing import NoReturn
 
-from peft_cli.run_folder.failure import failure_of
+from peft_cli.run_folder.files import make_folder, open_to_append
 from peft_cli.run_folder.lock import LOCK_LOST, AlreadyRunning
 from peft_cli.run_folder.result import OUTPUT
 from peft_cli.run_folder.signals import Stopped
@@ -23,36 +24,36 @@ STOPPED = 74  # exit code of a run that a signal stopped, and that can go on
 
 def work(task: Task, run: Run, environment: Mapping[str, str]) -> NoReturn:
     """Does a run and exits: 0 with its result, 1 with its error.json, STOPPED, or LOCK_LOST to another process."""
-    settle_in(environment)
-    redirect(run)
+    join_sweep(environment)
     try:
+        redirect(run)
         task(run.config, run.choices, run.overrides)
-    except AlreadyRunning as busy:
-        print(f"peft-run: {busy}", file=sys.stderr)
+    except AlreadyRunning as error:
+        print(f"peft-run: {error}", file=sys.stderr)
         sys.exit(LOCK_LOST)
     except (Stopped, KeyboardInterrupt) as stop:
         print(f"peft-run: {stop or 'stopped before its first step'}", file=sys.stderr)
         sys.exit(STOPPED)
     except (Exception, SystemExit) as error:
-        tell(run, error)
+        report_error(run, error)
         sys.exit(1)
     sys.exit(0)
 
 
-def settle_in(environment: Mapping[str, str]) -> None:
-    """Makes the process one of the sweep's: with its share of the machine, and ending with the sweep."""
-    os.setsid()  # Ctrl-C reaches the sweep's own process, which then tells this one
+def join_sweep(environment: Mapping[str, str]) -> None:
+    """Gives the process its share of the machine, and lets it end with the sweep."""
+    os.setsid()  # Ctrl-C reaches the sweep's own process, which then signals this one
     os.environ.update(environment)
     threading.Thread(target=end_with_parent, daemon=True).start()
-    share_threads()
+    limit_threads()
 
 
 def redirect(run: Run) -> None:
     """Appends all that the process prints, its last words in a crash too, to a file in the run's folder."""
     sys.stdout.flush()
     sys.stderr.flush()
-    run.folder.path.mkdir(parents=True, exist_ok=True)
-    with (run.folder.path / OUTPUT).open("a") as output:
+    make_folder(run.folder.path)
+    with open_to_append(run.folder.path / OUTPUT) as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     faulthandler.enable()
@@ -60,21 +61,19 @@ def redirect(run: Run) -> None:
 
 def end_with_parent() -> None:
     """Stops the run, as Ctrl-C does, when the process that started it is gone."""
-    wait([parent_process().sentinel])
-    os.kill(os.getpid(), signal.SIGINT)
+    if parent := parent_process():
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGINT)
 
 
-def share_threads() -> None:
+def limit_threads() -> None:
     """Gives torch the run's share of threads, where it was imported before the environment was set."""
     if "torch" in sys.modules and "OMP_NUM_THREADS" in os.environ:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
-def tell(run: Run, error: BaseException) -> None:
+def report_error(run: Run, error: BaseException) -> None:
     """Prints an exception, and writes error.json where the task has not."""
-    import traceback
-
     traceback.print_exception(error)
-    if run.folder.error() is None:
-        failure = failure_of(error)
-        run.folder.fail(error, failure.reason, failure.is_wrong_request, run.command)
+    if run.folder.failure() is None:
+        run.folder.fail(error, run.overrides)

@@ -14,7 +14,7 @@ import pytest
 from peft_cli.cli.command import Work, command
 from peft_cli.run_folder.lock import locked
 from peft_cli.run_folder.result import folder_of
-from peft_cli.sweep import local
+from peft_cli.sweep import Run, local
 
 ROOT = Path(__file__).parents[2]
 SLOW = """
@@ -55,26 +55,6 @@ def task(config, choices, overrides):
         print("seed", config["seed"], flush=True)
         ways.get(config["seed"], lambda: None)()
         finish(run)
-
-
-def fragile(config, choices, overrides, place=None):
-    """Ends its process where other runs are in it; alone, only one seed fails."""
-    run = folder_of(config, choices)
-    with locked(run.path):
-        if place is not None and config["seed"] == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if place is not None and config["seed"] == 0:
-            place.compute(None, *[_Method()] * 3)  # waits for the others
-        if config["seed"] == 2:
-            raise KeyError("absent")
-        finish(run)
-
-
-class _Method:
-    """What a place asks of a method that waits."""
-
-    class model:
-        training = False
 
 
 REASONS = {
@@ -159,7 +139,7 @@ def wait_for(condition, seconds=30):
         time.sleep(0.02)
 
 
-def test_each_way_to_fail_costs_one_run_and_is_told(peft_run, tmp_path):
+def test_each_way_to_fail_costs_one_run_and_has_its_reason(peft_run, tmp_path):
     code, err = peft_run("-m", "seed=range(0,10)", "jobs=2")
     assert code == 1
     kept = errors(tmp_path / "runs")
@@ -173,7 +153,7 @@ def test_each_way_to_fail_costs_one_run_and_is_told(peft_run, tmp_path):
     assert "Segmentation fault" in kept[4]["traceback"] and "test_local.py" in kept[4]["traceback"]
 
 
-def test_finished_runs_are_skipped_and_failed_ones_told_again_without_a_process(peft_run, tmp_path, monkeypatch):
+def test_finished_runs_are_skipped_and_failed_ones_fail_again_without_a_process(peft_run, tmp_path, monkeypatch):
     peft_run("-m", "seed=0,1")
     assert len(done(tmp_path)) == 1
     monkeypatch.setattr(local, "context", None)  # whatever starts a process would raise
@@ -181,12 +161,6 @@ def test_finished_runs_are_skipped_and_failed_ones_told_again_without_a_process(
     assert code == 1 and "2 runs: 1 finished already, 1 failed earlier (retry=true runs them again), 0 to do" in err
     assert "KeyError: 'absent'" in err.partition("1 of 2 runs failed:")[2]
     monkeypatch.undo()
-
-
-def test_when_a_process_of_several_runs_is_killed_each_goes_on_alone(peft_run, tmp_path):
-    code, err = peft_run("-m", "seed=0,1,2", "fuse=3", task=fragile)
-    assert code == 1 and "fuse=3: 3 runs in 1 process" in err
-    assert len(done(tmp_path)) == 2 and errors(tmp_path / "runs")[2]["error"] == "KeyError: 'absent'"
 
 
 def test_retry_runs_what_failed_again(peft_run, tmp_path):
@@ -214,6 +188,84 @@ def test_each_gpu_gets_one_run_at_a_time(peft_run, tmp_path, monkeypatch):
     peft_run("-m", "seed=0,9,10,11")
     found = [line[2] for line in done(tmp_path)]
     assert len(found) == 4 and set(found) == {"3", "GPU-7"}
+
+
+GPU_RUN = Run([], {"backbone": {"device": "auto"}}, {})
+
+
+@pytest.mark.parametrize(
+    ("jobs", "jobs_per_gpu", "expected"),
+    [(None, 1, "01"), (None, 3, "010101"), (3, 1, "010"), (3, 2, "010"), (1, 4, "0")],
+)
+def test_runs_are_spread_over_the_gpus_that_nvidia_smi_has(monkeypatch, tmp_path, jobs, jobs_per_gpu, expected):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 0\necho 1\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    found = local.slots(jobs, jobs_per_gpu, [GPU_RUN])
+    assert "".join(slot["CUDA_VISIBLE_DEVICES"] for slot in found) == expected
+    assert {slot.get("OMP_NUM_THREADS") for slot in found} == {str(6 // len(found)) if len(found) > 1 else None}
+
+
+@pytest.mark.parametrize(
+    ("visible", "jobs", "sentence"),
+    [
+        ("", None, "jobs_per_gpu=2 is for GPUs, and these runs have none; use jobs=2 on a CPU"),
+        ("0", 3, "jobs=3 is more than the 2 that jobs_per_gpu=2 allows on 1 GPUs"),
+    ],
+)
+def test_more_runs_on_a_gpu_than_can_be_are_one_sentence(monkeypatch, visible, jobs, sentence):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(ValueError, match=sentence):
+        local.slots(jobs, 2, [GPU_RUN])
+
+
+def test_a_gpu_whose_driver_does_not_answer_is_none(monkeypatch, tmp_path):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 0\nexit 9\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert local.slots(None, 1, [GPU_RUN]) == [{}]
+
+
+def test_the_process_that_is_copied_has_what_a_run_imports():
+    code = "import sys, peft_cli.sweep.warm; print({'torch', 'transformers', 'peft_cli.train'} - sys.modules.keys())"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert printed == "set()\n"
+
+
+def test_runs_that_is_a_file_is_one_sentence(peft_run, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    code, err = peft_run("-m", "seed=0,9", "runs=taken")
+    assert code == 2 and err.startswith("peft-run: runs=taken") and err.count("\n") == 1
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_what_a_run_prints_is_not_written_through_a_link(peft_run, tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    peft_run("-m", "seed=1")
+    (error,) = tmp_path.rglob("error.json")
+    for name in ("output.log", "error.json", ".error.json.partial", "log.jsonl"):
+        (error.parent / name).unlink(missing_ok=True)
+        (error.parent / name).symlink_to(mine)
+    peft_run("-m", "seed=1", "retry=true")
+    assert mine.read_text() == "mine" and json.loads(error.read_text())["error"] == "KeyError: 'absent'"
+    assert "seed 1\n" in (error.parent / "output.log").read_text() and not error.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["result.json", "error.json"])
+def test_a_broken_file_costs_its_own_run_alone(peft_run, tmp_path, name):
+    peft_run("-m", "seed=0,9")
+    first = min(tmp_path.rglob("result.json")).parent
+    (first / "result.json").unlink()
+    (first / name).write_text("")
+    code, err = peft_run("-m", "seed=0,9")
+    assert code == 0 and "2 runs: 1 finished already, 1 to do" in err
+    assert f"{(first / name).relative_to(tmp_path)} cannot be read" in err and json.loads(
+        (first / "result.json").read_text()
+    )
 
 
 @pytest.mark.parametrize(
@@ -263,9 +315,3 @@ def test_two_clients_do_each_run_once(client, tmp_path):
 def test_what_one_process_cannot_do_is_refused(option, peft_run, tmp_path):
     code, err = peft_run("-m", "hydra/launcher=basic", option, "seed=0,1")
     assert code == 2 and "is for hydra/launcher=local" in err and not done(tmp_path)
-
-
-@pytest.mark.parametrize("launcher", ["basic", "slurm"])
-def test_runs_stand_side_by_side_on_this_machine_alone(peft_run, tmp_path, launcher):
-    code, err = peft_run("-m", f"hydra/launcher={launcher}", "fuse=2", "seed=0,1")
-    assert code == 2 and "fuse=2 is for hydra/launcher=local alone" in err and not done(tmp_path)

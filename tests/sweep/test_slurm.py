@@ -185,7 +185,7 @@ def test_a_sweep_survives_its_client_and_a_cancelled_job_is_told(slurm, sweep, e
     first = sweep("slow", "seed=0,1", "shots=450", "hydra.launcher.wait=false")
     assert "2 runs submitted" in first.communicate(timeout=300)[1] and first.returncode == 0
     wait_for(lambda: len(list(tmp_path.rglob("log.jsonl"))) == 2)
-    command = [sys.executable, "-m", "peft_cli.report", "--status", tmp_path / "runs"]
+    command = [sys.executable, "-m", "peft_cli.cli.report", "--status", tmp_path / "runs"]
     report = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert "2 runs: 2 running" in report and "oldest running" in report
     ids = jobs(tmp_path / "runs")
@@ -215,7 +215,7 @@ def test_options_become_those_of_sbatch(slurm, sweep, tmp_path):
 def test_why_jobs_wait_for_ever_is_told(slurm, sweep, tmp_path):
     client = sweep("task", "seed=0,9", "hydra.launcher.minutes=99999")
     lines = [client.stderr.readline() for _ in range(3)]
-    assert lines[-1].startswith("waiting   2 runs: Slurm says PENDING (Partition")
+    assert lines[-1].startswith("waiting   2 runs: Slurm has them as PENDING (Partition")
     slurm.run("scancel", *jobs(tmp_path / "runs").values())
     assert "2 of 2 runs failed" in client.communicate(timeout=300)[1]
 
@@ -260,9 +260,9 @@ def test_a_job_waits_for_a_run_that_another_process_holds(job, tmp_path):
     run = folder_of(CONFIG | {"runs": str(tmp_path / "runs")}, CHOICES)
     with locked(run.path):
         process = job("finish")
-        wait_for(lambda: "is being done by process" in run.printed())
+        wait_for(lambda: "is being done by process" in run.output_end())
         assert process.poll() is None
-    assert process.wait(timeout=120) == 0 and run.is_finished and run.error() is None
+    assert process.wait(timeout=120) == 0 and run.is_finished and run.failure() is None
 
 
 def test_the_notice_of_a_time_limit_requeues_a_job_that_still_loads(job, tmp_path):
@@ -293,7 +293,7 @@ def test_a_lost_run_that_slurm_refuses_is_submitted_again_later_but_not_for_ever
     with pytest.raises(ValueError, match="Slurm refuses 1 of 1 runs: too many jobs"):
         engine.submit([run])
     asked = [engine.is_lost(run, {}) for _ in range(MOST_SUBMISSIONS)]
-    assert asked == [False] * (MOST_SUBMISSIONS - 1) + [True] and "NODE_FAIL" in run.failure().reason
+    assert asked == [False] * (MOST_SUBMISSIONS - 1) + [True] and "NODE_FAIL" in run.folder.failure().reason
 
 
 @pytest.mark.parametrize(
