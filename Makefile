@@ -7,7 +7,7 @@ SWEEP ?= $(RUNS)/mini_shots
 REPORT ?= report
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slurm slurmdbd faults check bench steps fuse mixed report published paper
+.PHONY: help setup demo test slurm slurmdbd faults check mutants bench steps mixed report published paper
 
 help: ## lists the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,8 +26,8 @@ demo: setup ## compares four methods on the embedded model and data, in about a 
 	$(BIN)/peft-run -m +experiment=demo runs=$(RUNS)/demo
 	$(BIN)/peft-report $(RUNS)/demo
 
-test: setup ## runs the tests
-	$(BIN)/python -m pytest
+test: setup ## runs the tests, and prints which lines they leave out
+	$(BIN)/python -m pytest --cov=peft_cli --cov-report=term
 
 slurm: setup ## tests the launcher for Slurm on a real one on this machine, which it installs (root, Debian)
 	$(BIN)/python -m pytest -m slurm
@@ -38,9 +38,13 @@ slurmdbd: setup ## the same with Slurm's accounting: slurmdbd and MariaDB
 faults: setup ## kills a sweep of 30 runs at random, and fills its disk (root)
 	$(BIN)/python -m pytest -m faults
 
-check: setup ## checks style and format
+check: setup ## checks style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+mutants: setup ## prints what no test misses when it is deleted, in hours; one file: make mutants FILES=peft_cli/train.py
+	$(BIN)/python -m tests.mutants $(if $(FILES),--files $(FILES)) $(if $(SINCE),--since $(SINCE))
 
 bench: setup ## times it beside HF peft, in a quarter of an hour on a quiet machine; some rows: make bench ROWS=1,4
 	$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS))
@@ -48,9 +52,6 @@ bench: setup ## times it beside HF peft, in a quarter of an hour on a quiet mach
 steps: setup ## times a step of each method on the embedded backbone
 	$(BIN)/peft-run -m +experiment=steps runs=$(RUNS)/steps
 	$(BIN)/peft-report $(RUNS)/steps
-
-fuse: setup ## checks and times several seeds in one process on a GPU
-	$(BIN)/python -m tests.gpu_fuse
 
 mixed: setup ## times batches of several tasks against one task at a time
 	$(BIN)/peft-run -m +experiment=mixed_tasks runs=$(RUNS)/mixed
