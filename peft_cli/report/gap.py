@@ -11,17 +11,17 @@ from peft_cli.report.tables import Row, labels
 SEEN, UNSEEN = "seen", "unseen"
 
 
-def gaps(row: Row, name: str) -> list[tuple[float, float]]:
-    """(seen, unseen) of each run that has the metric on both parts."""
-    found = [(run.fields.get(f"scores.{name}_{SEEN}"), run.fields.get(f"scores.{name}_{UNSEEN}")) for run in row.runs]
-    return [pair for pair in found if None not in pair]
+def seen_and_unseen(row: Row, metric: str) -> list[tuple[float, float]]:
+    """Returns both scores of each run that has the metric on both parts."""
+    pairs = ((run.score(f"{metric}_{SEEN}"), run.score(f"{metric}_{UNSEEN}")) for run in row.runs)
+    return [(seen, unseen) for seen, unseen in pairs if seen is not None and unseen is not None]
 
 
-def gap_grid(rows: Sequence[Row], name: str) -> Grid | None:
-    """Seen, unseen and their difference in each run; None where no run has both parts."""
+def gap_grid(rows: Sequence[Row], metric: str) -> Grid | None:
+    """Returns seen, unseen and their difference in each run; None where no run has both parts."""
     lines = []
     for row, label in zip(rows, labels(rows), strict=True):
-        pairs = gaps(row, name)
+        pairs = seen_and_unseen(row, metric)
         if pairs:
             seen, unseen = zip(*pairs, strict=True)
             difference = [one - other for one, other in pairs]
@@ -29,4 +29,4 @@ def gap_grid(rows: Sequence[Row], name: str) -> Grid | None:
             values = [Cell(estimate(part, precision), interval(part)[0]) for part in (seen, unseen, difference)]
             lines.append([*cells([label, len(pairs)]), *values])
     columns = ["method", "runs", SEEN, UNSEEN, f"{SEEN} - {UNSEEN}"]
-    return Grid(columns, lines, f"{name}: extrapolation gap") if lines else None
+    return Grid(columns, lines, f"{metric}: extrapolation gap") if lines else None

@@ -30,9 +30,10 @@ def result(method, shots, seed, data="mini", noise=1.0, **changes):
         "p75": step / 950,
         "p90": step / 900,
     }
-    made = make_result(method, shots, seed, run__data=data, scores=scores, cost__params_stored=stored,
-                       cost__params_trained=stored, cost__step_seconds=steps, cost__bytes_stored=4 * stored + 80,
-                       cost__peak_memory_bytes=(600 + step) * 2**20, **changes)  # fmt: skip
+    given = {"run__data": data, "scores": scores, "cost__params_stored": stored, "cost__params_trained": stored,
+             "cost__step_seconds": steps, "cost__bytes_stored": 4 * stored + 80,
+             "cost__peak_memory_bytes": (600 + step) * 2**20}  # fmt: skip
+    made = make_result(method, shots, seed, **(given | changes))
     made["cost"] |= {"flops_per_step": step * 10**8, "saved_for_backward_bytes": step * 2**20, "total_seconds": 60.0}
     made["data"]["sha256"] |= {"train": f"{data}/{shots}/{made['run']['data_seed']}"}
     return made

@@ -9,7 +9,7 @@ from sacrebleu.metrics import BLEU
 from scipy.stats import bootstrap as scipys
 
 from peft_cli.report.bootstrap import Items, bleu, bootstrap, items_of
-from peft_cli.report.runs import find
+from peft_cli.report.folders import find_runs
 
 GOLDEN = Path(__file__).parent / "golden" / "runs"
 
@@ -25,20 +25,20 @@ def test_bleu_of_counts_is_sacrebleus(shared, words):
 
 @pytest.mark.parametrize("name", ["bleu", "rouge1", "rougeL"])
 def test_items_make_the_score_of_the_run(name):
-    for run in find([GOLDEN]).runs:
+    for run in find_runs([GOLDEN]).runs:
         items = items_of(run, name)
         assert items.scores(np.ones((1, len(items.added))))[0] == pytest.approx(run.fields[f"scores.{name}"])
 
 
 def test_a_score_that_is_no_mean_has_no_items(tmp_path):
-    run = find([GOLDEN]).runs[0]
+    run = find_runs([GOLDEN]).runs[0]
     run.fields["scores.rougeL"] += 1
-    assert items_of(run, "rougeL") == "rougeL is no mean over examples"
+    assert items_of(run, "rougeL") == "rougeL that is no mean over examples"
     assert items_of(run, "rouge1").added.shape == (20, 1)
 
 
 def test_equal_runs_do_not_differ():
-    run = find([GOLDEN]).runs[0]
+    run = find_runs([GOLDEN]).runs[0]
     items = items_of(run, "bleu")
     drawn = bootstrap([(items, items)], 200)
     assert (drawn.mean, drawn.low, drawn.high, drawn.p) == (0, 0, 0, 1.0)
@@ -58,13 +58,13 @@ def test_the_interval_is_scipys():
     [
         (None, "no predictions.jsonl"),
         ("{", "cannot be read"),
-        ("", "has no bleu"),
+        ("", "without bleu"),
         ('{"prediction": 1}\n', "cannot be read"),
     ],
 )
 def test_predictions_that_tell_nothing_have_a_reason(tmp_path, content, reason):
-    made = json.loads((find([GOLDEN]).runs[0].folder / "result.json").read_text())
+    made = json.loads((find_runs([GOLDEN]).runs[0].folder / "result.json").read_text())
     (tmp_path / "result.json").write_text(json.dumps(made))
     if content is not None:
         (tmp_path / "predictions.jsonl").write_text(content)
-    assert reason in items_of(find([tmp_path]).runs[0], "bleu")
+    assert reason in items_of(find_runs([tmp_path]).runs[0], "bleu")

@@ -2,18 +2,18 @@
 
 import pytest
 from scipy.stats import t
-from tests.cli.test_report import make_result
 
-from peft_cli.report.compare import best, chosen, comparison_grid, paired, win_shares
-from peft_cli.report.runs import as_run
+from peft_cli.report.compare import best, comparison_grid, find_baseline, pairs_of, win_shares
+from peft_cli.report.runs import parse_run
 from peft_cli.report.tables import labels, rows
+from tests.cli.test_report import make_result
 
 
 def made(**scores):
     """Rows of methods whose BLEU over seeds 0, 1, ... is given."""
     results = [make_result(name, seed=seed, scores={"bleu": bleu, "ter": 100 - bleu})
                for name, values in scores.items() for seed, bleu in enumerate(values)]  # fmt: skip
-    return rows([as_run(f"{i}", result) for i, result in enumerate(results)])
+    return rows([parse_run(f"{i}", result) for i, result in enumerate(results)])
 
 
 def cells(grid):
@@ -34,8 +34,8 @@ def test_only_the_same_seeds_and_examples_are_paired():
         make_result("ft", seed=seed) for seed in (1, 2, 3)
     ]
     results[-2]["data"]["sha256"]["train"] = "others"
-    ft, pt = sorted(rows([as_run(f"{i}", result) for i, result in enumerate(results)]), key=lambda row: row.method)
-    assert [one.fields["run.seed"] for one, _ in paired(ft, pt, "bleu")] == [1]
+    ft, pt = sorted(rows([parse_run(f"{i}", result) for i, result in enumerate(results)]), key=lambda row: row.method)
+    assert [one.fields["run.seed"] for one, *_ in pairs_of(ft, pt, "bleu")] == [1]
 
 
 def test_what_is_significant_after_holm_is_bold():
@@ -57,12 +57,12 @@ def test_less_ter_is_better():
     assert cells(grid)["ft"][1:3] == ["-3.0 ± 0.0", "10 of 10"]
 
 
-def test_a_baseline_that_is_absent_or_several_is_told():
+def test_a_baseline_that_is_absent_or_several_has_a_reason():
     twice = made(pt=TEN) + made(pt=TEN)
-    assert "no adapter to compare with" in chosen(twice, "adapter")
+    assert "no adapter to compare with" in find_baseline(twice, "adapter")
     lr = [make_result(config__method__lr=lr) for lr in (0.1, 0.2)]
-    found = rows([as_run(f"{i}", result) for i, result in enumerate(lr)])
-    assert "pt stands in 2 rows" in chosen(found, "pt") and chosen(found, "pt (method.lr=0.2)") is found[1]
+    found = rows([parse_run(f"{i}", result) for i, result in enumerate(lr)])
+    assert "pt has 2 rows" in find_baseline(found, "pt") and find_baseline(found, "pt (method.lr=0.2)") is found[1]
     assert "no run shares" in comparison_grid(made(pt=[1.0]), "pt", "bleu", 0)
 
 

@@ -3,13 +3,13 @@
 import pytest
 
 from peft_cli.report.costs import cost_grids
-from peft_cli.report.runs import as_run
+from peft_cli.report.runs import parse_run
 from peft_cli.report.tables import tables
 from tests.report.results import result
 
 
 def grids(*results):
-    [table] = tables([as_run(f"{i}", made) for i, made in enumerate(results)])
+    [table] = tables([parse_run(f"{i}", made) for i, made in enumerate(results)])
     return {grid.caption: grid for grid in cost_grids(table)}
 
 
@@ -21,14 +21,14 @@ def study(**changes):
     return [result(method, 50, seed, **changes) for method in ("pt", "spt", "ft") for seed in (0, 1)]
 
 
-def test_costs_stand_relative_to_full_and_to_prompt_tuning():
+def test_costs_are_relative_to_full_and_to_prompt_tuning():
     found = grids(*study())
     assert column(found["Cost relative to ft, exact on any machine"], "stored")["pt"] == f"{19_200 / 3_554_304:.3g}"
     assert column(found["Cost relative to pt, exact on any machine"], "stored")["spt"] == "1.01"
     assert column(found["Cost, exact on any machine"], "GFLOP/step")["ft"] == "6.8"
 
 
-def test_whether_tasks_share_a_batch_stands_beside_what_a_task_stores():
+def test_whether_tasks_share_a_batch_is_beside_what_a_task_stores():
     made = [result(method, 50, 0, cost__tensors_stored=n, cost__shares_batches=shares)
             for method, n, shares in (("pt", 1, True), ("ft", 40, False))]  # fmt: skip
     found = grids(*made)
@@ -48,10 +48,10 @@ def test_a_step_has_its_quartiles():
     assert steps["ft"] == "68.2 (64.8-71.6)"
 
 
-def test_runs_that_had_others_beside_them_have_no_times():
-    found = grids(*study(cost__fused_with=3))
-    assert not any("step ms" in grid.columns or "memory MiB" in grid.columns for grid in found.values())
-    assert column(found["Cost, exact on any machine"], "GFLOP/step")["ft"] == "6.8"
+def test_runs_that_shared_a_gpu_are_measured_apart():
+    found = grids(*study(config__jobs_per_gpu=1), *(result("lora", 50, s, config__jobs_per_gpu=4) for s in (0, 1)))
+    assert set(column(found["Cost, measured on x86_64 (threads: 2, 4 runs at once)"], "step ms")) == {"lora"}
+    assert "lora" not in column(found["Cost, measured on x86_64 (threads: 2)"], "step ms")
 
 
 def test_a_ratio_within_the_noise_is_marked():
@@ -73,7 +73,7 @@ def test_machines_are_never_mixed():
     assert set(column(found["Cost, measured on x86_64 (threads: 2)"], "step ms")) == {"pt", "spt", "ft"}
     assert "Cost relative to ft, measured on H200 (threads: 2)" not in found
     notes = found["Cost, measured on H200 (threads: 2)"].notes
-    assert "relative to ft: absent, as ft stands in 0 rows here" in notes
+    assert "relative to ft: absent, as there are 0 rows of ft here" in notes
 
 
 @pytest.mark.parametrize("energy", [None, 1200.0])

@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 import pytest
 
 from peft_cli.report.document import Cell, Figure, Grid, Section, cells
-from peft_cli.report.formats import formats, written
-from peft_cli.report.formats.html import LARGEST, SCRIPT
-from peft_cli.report.formats.latex import escaped
+from peft_cli.report.formats import formats, render
+from peft_cli.report.formats.html import LARGEST
+from peft_cli.report.formats.latex import escape
 
 NASTY = "50 % of A_B & C#1 {x} $y$ ~ ^ \\ | <b> \u00b1 3 \u2248 \u00b7 \u00e9 \u4e2d `a_b|c`"
 PNG = b"\x89PNG\r\n"
@@ -46,27 +46,27 @@ class Tables(HTMLParser):
 
 @pytest.mark.parametrize("name", formats())
 def test_every_format_writes_whatever_stands_in_a_cell(name):
-    assert written(name, [SECTION], []).endswith("\n")
+    assert render(name, [SECTION], []).endswith("\n")
 
 
 def test_markdown_escapes_what_ends_a_cell_and_makes_significance_bold():
-    text = written("markdown", [SECTION], [])
+    text = render("markdown", [SECTION], [])
     assert re.search(r"^\| a\\\|b +\| \*\*10\.2\*\* \|$", text, re.MULTILINE) and "### a caption" in text
 
 
 def test_the_terminal_marks_significance_and_cuts_nothing():
     wide = Grid([f"column {i}" for i in range(40)], [cells([10.0 + i for i in range(40)])])
-    text = written("terminal", [Section("wide", [wide]), SECTION], [])
+    text = render("terminal", [Section("wide", [wide]), SECTION], [])
     assert "49.0" in text and "10.2 *" in text and "\u2026" not in text
 
 
 def test_json_has_the_numbers_behind_the_cells():
-    [section] = json.loads(written("json", [SECTION], []))["sections"]
+    [section] = json.loads(render("json", [SECTION], []))["sections"]
     assert section["tables"][0]["rows"][1][1] == {"text": "10.2", "value": 10.2, "significant": True}
 
 
 def test_the_page_needs_no_network():
-    page = written("html", [Section("s", [GRID], figures=[Figure("f", "a figure", b"", PNG)])], [])
+    page = render("html", [Section("s", [GRID], figures=[Figure("f", "a figure", b"", PNG)])], [])
     addresses = Tables(page).addresses
     assert addresses and all(address.startswith(("#", "data:image/png;base64,")) for address in addresses)
     assert "@import" not in page and "url(" not in page
@@ -74,34 +74,35 @@ def test_the_page_needs_no_network():
 
 def test_the_page_has_at_most_two_megabytes():
     figures = [Figure(f"figure{i}", "", b"", bytes(700_000)) for i in range(3)]
-    page = written("html", [Section("s", figures=figures)], [])
+    page = render("html", [Section("s", figures=figures)], [])
     assert len(page.encode()) <= LARGEST and "figure2 is left out" in page
 
 
 def test_a_page_of_many_sections_keeps_its_figures():
     large = [Section(f"section {i}", [Grid(["a"], [cells(["x" * 9_000])])]) for i in range(400)]
-    page = written("html", [*large, Section("s", figures=[Figure("f", "a figure " * 500, b"", bytes(300_000))])], [])
+    page = render("html", [*large, Section("s", figures=[Figure("f", "a figure " * 500, b"", bytes(300_000))])], [])
     assert len(page.encode()) <= LARGEST and "left out" in page and 'alt="a figure a' in page
 
 
 def test_sections_that_do_not_fit_the_page_are_named():
     large = [Section(f"section {i}", [Grid(["a"], [cells(["x" * 900_000])])]) for i in range(3)]
-    page = written("html", [*large, SECTION], [])
+    page = render("html", [*large, SECTION], [])
     assert len(page.encode()) <= LARGEST and page.count("left out: a page has at most 2 MB") == 1
     assert page.count("x" * 900_000) == 2 and "section 2</h2>\n<p>left out" in page and "a caption" in page
 
 
 def test_the_page_shows_what_stands_in_a_cell():
-    rows = Tables(written("html", [SECTION], [])).rows
+    rows = Tables(render("html", [SECTION], [])).rows
     assert rows == [["method", "bleu"], ["pt", "9.5"], ["a|b", "10.2"], ["ft", "-"]]
-    assert "<b>" not in written("html", [Section("<b>")], []).replace("<b>10.2</b>", "")
+    assert "<b>" not in render("html", [Section("<b>")], []).replace("<b>10.2</b>", "")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed to run the page's script")
 def test_rows_are_ordered_by_number_and_absent_ones_come_last():
+    script = render("html", [], []).partition("<script>")[2].partition("</script>")[0]
     rows = "[['pt', '9.5'], ['lora', '10.2'], ['ft', null], ['ia3', '-3']]"
     program = (
-        f"const document = {{ addEventListener() {{}} }};\n{SCRIPT}\n"
+        f"const document = {{ addEventListener() {{}} }};\n{script}\n"
         f"const rows = {rows}.map(([name, value]) => ({{ cells: [{{ dataset: {{}}, textContent: name }},"
         " { dataset: value === null ? {} : { v: value }, textContent: '' }] }));\n"
         "const order = (i, way) =>"
@@ -118,19 +119,19 @@ def test_rows_are_ordered_by_number_and_absent_ones_come_last():
 def test_a_click_sorts_in_a_browser(tmp_path, clicks, expected):
     click = "<script>" + "document.querySelectorAll('th button')[1].click();" * clicks + "</script></html>"
     path = tmp_path / "report.html"
-    path.write_text(written("html", [SECTION], []).replace("</html>", click), encoding="utf-8")
+    path.write_text(render("html", [SECTION], []).replace("</html>", click), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     done = subprocess.run([BROWSER, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=60)
     assert [row[0] for row in Tables(done.stdout).rows[1:]] == expected
 
 
 def test_latex_leaves_no_special_character_alone():
-    text = escaped(NASTY.replace("`a_b|c`", ""))
+    text = escape(NASTY.replace("`a_b|c`", ""))
     assert not re.search(r"(?<!\\)[&%#_]", text) and text.isascii() is False and "U+4E2D" in text
 
 
 def test_latex_tables_are_booktabs_and_balanced():
-    text = written("latex", [SECTION], [])
+    text = render("latex", [SECTION], [])
     for rule in ("toprule", "midrule", "bottomrule"):
         assert text.count(f"\\{rule}") == 1
     opened, closed = (re.findall(rf"\\{word}\{{(\w+)\}}", text) for word in ("begin", "end"))
@@ -145,13 +146,13 @@ def test_latex_tables_are_booktabs_and_balanced():
 
 
 def test_a_long_table_is_cut_into_pages():
-    text = written("latex", [Section("s", [Grid(["a", "b"], [cells(["x", i]) for i in range(90)], "long")])], [])
+    text = render("latex", [Section("s", [Grid(["a", "b"], [cells(["x", i]) for i in range(90)], "long")])], [])
     assert text.count(r"\toprule") == 3 and text.count("(continued)") == 2 and text.count(r"\tabularnewline") == 93
 
 
 @pytest.mark.skipif(LATEX is None, reason="no pdflatex or tectonic is installed to compile the document")
 def test_latex_compiles(tmp_path):
-    (tmp_path / "report.tex").write_text(written("latex", [SECTION], []), encoding="utf-8")
+    (tmp_path / "report.tex").write_text(render("latex", [SECTION], []), encoding="utf-8")
     options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in LATEX else []
     done = subprocess.run([LATEX, *options, "report.tex"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and (tmp_path / "report.pdf").exists(), done.stdout

@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.cli.test_report import tabulated
 
-from peft_cli.report import full, main
-from peft_cli.report.formats import formats, module
+from peft_cli.cli.report import main
+from peft_cli.report import full
+from peft_cli.report.formats import format_module, formats
+from tests.cli.test_report import tabulated
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -21,12 +22,12 @@ def out(tmp_path_factory):
 
 
 def test_the_report_is_the_one_that_was_read_and_kept(out):
-    """`python -m peft_cli.report tests/report/golden/runs --out <folder>` made report.md of real runs."""
+    """`python -m peft_cli.cli.report tests/report/golden/runs --out <folder>` made report.md of real runs."""
     assert (out / "report.md").read_text(encoding="utf-8") == (GOLDEN / "report.md").read_text(encoding="utf-8")
 
 
 def test_every_format_and_figure_is_written(out):
-    assert {path.name for path in out.glob("report.*")} == {f"report{module(name).SUFFIX}" for name in formats()}
+    assert {path.name for path in out.glob("report.*")} == {f"report{format_module(name).SUFFIX}" for name in formats()}
     pictures = {path.stem for path in (out / "figures").glob("*.png")}
     assert pictures and pictures == {path.stem for path in (out / "figures").glob("*.pdf")}
     assert {name.partition("-")[0] for name in pictures} == {"parameters", "time_memory", "learning", "wins"}
@@ -58,7 +59,7 @@ def test_broken_and_half_copied_folders_are_named_and_skipped(tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.err.count("warning") == 1 and str(one / "result.json") in captured.err
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert "absent where a run has predictions.jsonl cannot be read" in text
+    assert "absent where a run has predictions.jsonl that cannot be read" in text
     assert "- 1 with a result.json that cannot be read" in text
 
 

@@ -14,7 +14,7 @@ def test_the_interval_covers_the_mean_in_94_to_96_percent(n):
 
 
 def test_an_estimate_without_a_value_is_absent():
-    assert estimate([40.0, None]) == "-" and estimate([]) == "-" and estimate([40.0]) == "40.0 ± -"
+    assert estimate(None) == "-" and estimate([]) == "-" and estimate([40.0]) == "40.0 ± -"
 
 
 @pytest.mark.parametrize(("values", "expected"), [([69.7, 46.2], 1), ([8.6, 2.4], 2), ([None], 2), ([-20.0], 1)])

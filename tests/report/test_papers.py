@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cli.test_report import make_result
 
-from peft_cli.report.papers import PaperTable, lines, load, matching, read, reproduced
-from peft_cli.report.runs import as_run
+from peft_cli.report.papers import PaperTable, commands, lines, matching_tables, read_file, read_tables
+from peft_cli.report.runs import parse_run
+from tests.cli.test_report import make_result
 
 ROOT = Path(__file__).parents[2]
 METHODS = ROOT.parent / "shared" / "methods.md"
-TABLES = {table.name: table for table in load()}
+TABLES = {table.name: table for table in read_tables()}
 
 
 def numbers(table):
@@ -21,14 +21,12 @@ def numbers(table):
 
 
 def test_there_are_enough_numbers_and_names_are_unique():
-    assert sum(len(numbers(table)) for table in load()) >= 120 and len(TABLES) == len(load())
+    assert sum(len(numbers(table)) for table in read_tables()) >= 120 and len(TABLES) == len(read_tables())
 
 
-@pytest.mark.parametrize("table", load(), ids=lambda table: table.name)
+@pytest.mark.parametrize("table", read_tables(), ids=lambda table: table.name)
 def test_every_number_has_a_source_with_an_address(table):
-    for row in table.rows or [{}]:
-        cited = table.cited(row)
-        assert cited["text"] and cited["url"].startswith("https://")
+    assert all(cited["text"] and cited["url"].startswith("https://") for cited in table.citations)
     assert numbers(table) or table.claim
     assert all(re.fullmatch(r"[\w-]+\.\w+", column) for column in table.columns)
     assert set(table.fractions) <= set(table.columns)
@@ -40,11 +38,11 @@ def test_every_number_stands_in_the_notes_and_none_is_marked_unverified():
     text = METHODS.read_text(encoding="utf-8")
     verified = "\n".join(line for line in text.splitlines() if "[MEM]" not in line)
     known = {float(number) for number in re.findall(r"(?<![\w.])\d*\.?\d+", verified)}
-    missing = [(table.name, value) for table in load() for value in numbers(table) if float(value) not in known]
+    missing = [(table.name, value) for table in read_tables() for value in numbers(table) if float(value) not in known]
     assert not missing
 
 
-@pytest.mark.parametrize("line", sorted({line for table in load() for line in table.commands}))
+@pytest.mark.parametrize("line", sorted({line for table in read_tables() for line in table.commands}))
 def test_the_commands_name_options_and_keys_that_there_are(line):
     words = shlex.split(line)
     assert words[:2] == ["peft-run", "-m"]
@@ -78,7 +76,7 @@ def ours(**changes):
 
 
 def beside(table, *results):
-    runs = [as_run(f"{i}", result) for i, result in enumerate(results)]
+    runs = [parse_run(f"{i}", result) for i, result in enumerate(results)]
     return {line[0].text: [cell.text for cell in line[1:]] for line in lines(TABLES[table], runs)}
 
 
@@ -119,7 +117,7 @@ def test_several_settings_are_not_pooled():
 
 
 def test_tables_without_a_run_are_named():
-    *shown, rest = matching([as_run("0", ours())])
+    *shown, rest = matching_tables([parse_run("0", ours())])
     assert [section.title for section in shown] == [
         "Paper beside ours · prefix_webnlg: Table 1, WebNLG 2017: seen, unseen, all"
     ]
@@ -128,8 +126,8 @@ def test_tables_without_a_run_are_named():
 
 def test_a_table_without_runs_of_its_own_says_why():
     with pytest.raises(ValueError, match="a run is scored on the test set"):
-        reproduced(["prefix_development"])
-    assert len(reproduced(["prefix_e2e"])) == 5
+        commands(["prefix_development"])
+    assert len(commands(["prefix_e2e"])) == 5
 
 
 @pytest.mark.parametrize("row", ["{source: v1, values: [1]}", "{source: v9, values: [1, 2]}", "{values: [1, 2]}"])
@@ -139,7 +137,7 @@ def test_a_row_that_does_not_fit_its_table_is_refused(tmp_path, row):
         f"sources: {{v1: {{text: a, url: b}}}}\ntables: [{{name: t, title: t, columns: [a.b, a.c], rows: [{row}]}}]"
     )
     with pytest.raises(ValueError, match=r"paper.yaml: t has a row"):
-        read(path)
+        read_file(path)
 
 
 def test_digits_are_those_that_are_printed():

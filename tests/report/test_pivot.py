@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from tests.cli.test_report import make_result, tabulated, untouched, write
 
-from peft_cli.report import main
+from peft_cli.cli.report import main
+from tests.cli.test_report import make_result, tabulated, untouched, write
 from tests.report.results import result, study, write_study
 
 
@@ -70,7 +70,7 @@ def test_where_chooses(pivot):
 )
 def test_what_cannot_be_compared_is_refused_with_what_differs(pivot, changes, told):
     code, error = pivot([make_result("pt"), make_result("ft", **changes)], "--rows", "method", "--metric", "bleu")
-    assert code == 2 and told in error and "cannot stand in one table; choose with --where" in error
+    assert code == 2 and told in error and "cannot be in one table; choose with --where" in error
     assert error.count("\n") == 1
 
 

@@ -31,10 +31,10 @@ def test_p_is_that_of_scipy(values):
     assert sign_flip(values).p == pytest.approx(theirs.pvalue)
 
 
-@pytest.mark.parametrize(("n", "floor"), [(3, 0.25), (5, 0.0625), (6, 0.03125), (10, 0.001953125)])
-def test_the_floor_is_what_one_sided_differences_reach(n, floor):
+@pytest.mark.parametrize(("n", "smallest"), [(3, 0.25), (5, 0.0625), (6, 0.03125), (10, 0.001953125)])
+def test_the_smallest_is_what_one_sided_differences_reach(n, smallest):
     test = sign_flip([1.0 + i / 7 for i in range(n)])
-    assert test.floor == floor and test.p == floor
+    assert test.smallest == smallest and test.p == smallest
 
 
 def test_sampled_signs_come_close_to_all_of_them(monkeypatch):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from peft_cli.report import main
+from peft_cli.cli.report import main
 from peft_cli.report.summary import FIGURES
 from tests.report.results import METHODS, result, study, write_study
 

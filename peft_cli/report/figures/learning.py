@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,54 +10,52 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
+from peft_cli.report.figures.benchmarks import benchmarks
 from peft_cli.report.figures.panels import panels
-from peft_cli.report.figures.places import places
+from peft_cli.report.figures.style import MOST_BANDS, Series, draw_series
+from peft_cli.report.folders import BROKEN, read_lines
+from peft_cli.report.runs import is_number
 from peft_cli.report.tables import Row, Table
 
-VALIDATED = re.compile(rb'^.*"validation_loss".*$', re.MULTILINE)
 
-
-def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:
-    """A figure for each place whose runs were validated."""
-    for place in places(tables):
-        curves = {}
-        for shots, group in place.panels():
-            found = {label: mean_curve(row) for label, row in group if label in place.looks}
-            found = {label: curve for label, curve in found.items() if len(curve) > 1}
+def draw(tables: Sequence[Table], chosen: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:
+    """Yields a figure for each benchmark whose runs were validated."""
+    for benchmark in benchmarks(tables):
+        curves: dict[str, dict[str, Series]] = {}
+        for shots, group in benchmark.panels():
+            found = {label: mean_curve(row) for label, row in group if label in benchmark.looks}
+            found = {label: curve for label, curve in found.items() if len(curve.x) > 1}
             if found:
                 curves[shots] = found
         if not curves:
             continue
-        figure, axes = panels(list(curves), place.looks, has_lines=True)
+        figure, axes = panels(list(curves), benchmark.looks, has_lines=True)
         for one, found in zip(axes, curves.values(), strict=True):
-            for label, curve in found.items():
-                steps, means, lows, highs = zip(*curve, strict=True)
-                look = place.looks[label]
-                one.plot(steps, means, **look.line, markevery=max(1, len(steps) // 5))
-                one.fill_between(steps, lows, highs, color=look.colour, alpha=0.12, linewidth=0)
-            one.set_xlabel("step", fontsize=8)
-            one.set_ylabel("validation loss", fontsize=8)
-        text = f"Learning curves, {place.title}: validation loss, means over the runs that came so far"
-        yield place.title, f"{text}, bands: from the lowest to the highest", figure
+            draw_series(one, found, benchmark.looks)
+            one.set_xlabel("step")
+            one.set_ylabel("validation loss")
+        kind = "bands" if len(benchmark.looks) <= MOST_BANDS else "bars"
+        text = f"Learning curves, {benchmark.title}: validation loss, means over the runs that came so far"
+        yield benchmark.title, f"{text}, {kind}: from the lowest to the highest", figure
 
 
-def mean_curve(row: Row) -> list[tuple[int, float, float, float]]:
-    """(step, mean, lowest, highest) over the runs that were validated at a step."""
+def mean_curve(row: Row) -> Series:
+    """Returns mean, lowest and highest over the runs that were validated at a step."""
     losses = defaultdict(list)
     for run in row.runs:
-        for step, loss in validated(run.folder / "log.jsonl"):
+        for step, loss in validations(run.folder / "log.jsonl"):
             losses[step].append(loss)
-    return [(step, fmean(found), min(found), max(found)) for step, found in sorted(losses.items())]
+    steps = sorted(losses)
+    return Series(steps, *([over_runs(losses[step]) for step in steps] for over_runs in (fmean, min, max)))
 
 
-def validated(path: Path) -> Iterator[tuple[int, float]]:
-    """The validations of a log; a log that is absent or has a broken line has none there."""
-    if not path.exists():
+def validations(path: Path) -> Iterator[tuple[float, float]]:
+    """Yields step and loss of each validation in a log, up to the first line that is broken."""
+    try:
+        for line in read_lines(path):
+            if b'"validation_loss"' in line:
+                row = json.loads(line)
+                if is_number(row["step"]) and is_number(row["validation_loss"]):
+                    yield row["step"], row["validation_loss"]
+    except BROKEN:
         return
-    for line in VALIDATED.findall(path.read_bytes()):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if row["validation_loss"] is not None:
-            yield row["step"], row["validation_loss"]

@@ -8,61 +8,59 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from peft_cli.report.compare import sign
-from peft_cli.report.figures.panels import BOTTOM, LINE, logarithmic, panels, scatter, side_by_side
-from peft_cli.report.figures.places import Place, Point, places, points
-from peft_cli.report.figures.style import GREY, titled
+from peft_cli.report.figures.benchmarks import Benchmark, benchmarks, points
+from peft_cli.report.figures.panels import panels, scatter, set_log_axis, side_by_side
+from peft_cli.report.figures.style import GREY, Point, metric_title
+from peft_cli.report.measures import STORED
 from peft_cli.report.tables import Table
 
 FRONT = "Pareto front"
 
 
-def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:
-    """A figure for each place and metric, with a panel for each number of shots."""
-    for place in places(tables):
-        for metric in place.metrics(metrics):
-            groups = {shots: points(group, metric, "stored") for shots, group in place.panels()}
-            groups = {shots: found for shots, found in groups.items() if len(trained(place, found)) > 1}
+def draw(tables: Sequence[Table], chosen: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:
+    """Yields a figure for each benchmark and metric, with a panel for each number of shots."""
+    for benchmark in benchmarks(tables):
+        for metric in benchmark.metrics(chosen):
+            groups = {shots: points(group, metric, STORED) for shots, group in benchmark.panels()}
+            groups = {shots: found for shots, found in groups.items() if len(trained(benchmark, found)) > 1}
             if groups:
-                figure, axes = panels(
-                    list(groups), place.looks, bottom=BOTTOM + LINE, dashes={FRONT: ":"} | place.floor
-                )
+                figure, axes = panels(list(groups), benchmark.looks, dashes={FRONT: ":"} | benchmark.untouched)
                 for one, found in zip(axes, groups.values(), strict=True):
-                    fill(one, place, found, metric)
-                yield f"{place.title}-{metric}", caption(place, metric), figure
+                    draw_panel(one, benchmark, found, metric)
+                yield f"{benchmark.title}-{metric}", caption(benchmark, metric), figure
 
 
-def caption(place: Place, metric: str) -> str:
-    """What is seen."""
+def caption(benchmark: Benchmark, metric: str) -> str:
+    """Returns what the figure shows."""
     return (
-        f"{titled(metric)} against weights stored for a task (below: their share of the backbone's), {place.title}: "
-        f"{place.means} with 95 % t-intervals; Pareto front: what no method with as few weights is better than; "
-        "methods with about as many weights stand side by side"
+        f"{metric_title(metric)} against weights stored for a task (below: their share of the backbone's), "
+        f"{benchmark.title}: {benchmark.means} with 95 % t-intervals; Pareto front: what no method with as few weights "
+        "is better than; methods with about as many weights are side by side"
     )
 
 
-def fill(axes: Axes, place: Place, found: Sequence[Point], metric: str) -> None:
-    """The points, the front, and the untouched backbone as a line across."""
-    own = trained(place, found)
+def draw_panel(axes: Axes, benchmark: Benchmark, found: Sequence[Point], metric: str) -> None:
+    """Draws the points, the front, and the untouched backbone as a line across."""
+    own = trained(benchmark, found)
     for point in found:
-        if point not in own:
+        if point.label not in benchmark.looks:
             axes.axhline(point.y, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-    scatter(axes, side_by_side(own), place.looks)
+    scatter(axes, side_by_side(own), benchmark.looks)
     front = pareto(own, sign(metric))
-    axes.step(
-        [p.x for p in front], [p.y for p in front], where="post", color=GREY, linewidth=1, linestyle=":", zorder=0
-    )
-    logarithmic(axes, [point.x for point in own], whole=place.n_weights)
-    axes.set_xlabel("weights stored", fontsize=8)
-    axes.set_ylabel(titled(metric), fontsize=8)
+    x, y = [p.x for p in front], [p.y for p in front]
+    axes.step(x, y, where="post", color=GREY, linewidth=1, linestyle=":", zorder=0)
+    set_log_axis(axes, [point.x for point in own], whole=benchmark.n_weights)
+    axes.set_xlabel("weights stored")
+    axes.set_ylabel(metric_title(metric))
 
 
-def trained(place: Place, found: Sequence[Point]) -> list[Point]:
-    """The points that are not of the untouched backbone, which may have a head and so store something too."""
-    return [point for point in found if point.label in place.looks]
+def trained(benchmark: Benchmark, found: Sequence[Point]) -> list[Point]:
+    """Returns the points but those of the untouched backbone, which may store a head; 0 weights are drawn at 1."""
+    return [point._replace(x=max(point.x, 1)) for point in found if point.label in benchmark.looks]
 
 
 def pareto(found: Sequence[Point], direction: int) -> list[Point]:
-    """The points that none with as little stored is better than, from the least stored on."""
+    """Returns the points that none with as little stored is better than, from the least stored on."""
     front: list[Point] = []
     for point in sorted(found, key=lambda p: (p.x, -direction * p.y)):
         if not front or direction * point.y > direction * front[-1].y:

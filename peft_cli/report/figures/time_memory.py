@@ -7,46 +7,45 @@ from collections.abc import Iterator, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from peft_cli.report.figures.benchmarks import MOST_PANELS, Benchmark, benchmarks, points
 from peft_cli.report.figures.panels import panels, scatter
-from peft_cli.report.figures.places import MOST_PANELS, Place, Point, places, points
-from peft_cli.report.figures.style import GREY, titled
-from peft_cli.report.runs import COSTS
+from peft_cli.report.figures.style import GREY, Point, metric_title
+from peft_cli.report.measures import MEMORY, STEP
 from peft_cli.report.tables import Table, is_comparable
 
-MEASURES = {"step ms": "a step, ms", "memory MiB": "peak memory, MiB"}  # as COSTS and costs.py both call them
+MEASURES = {STEP: "a step, ms", MEMORY: "peak memory, MiB"}
 
 
-def draw(tables: Sequence[Table], metrics: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:
-    """A figure for each place and metric: a row of panels for each number of shots."""
-    for place in places(tables):
-        for metric in place.metrics(metrics):
-            found = list(cases(place, metric))
+def draw(tables: Sequence[Table], chosen: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:
+    """Yields a figure for each benchmark and metric: a row of panels for each number of shots."""
+    for benchmark in benchmarks(tables):
+        for metric in benchmark.metrics(chosen):
+            found = list(cases(benchmark, metric))
             if found:
-                titles = [title for title, _, _ in found]
-                figure, axes = panels(titles, place.looks, across=2 if len(found) <= 6 else 4, dashes=place.floor)
-                for one, (_, measure, group) in zip(axes, found, strict=True):
-                    fill(one, place, group, measure, metric)
-                text = f"{titled(metric)} against the time of a step and peak memory, {place.title}: {place.means}"
-                yield f"{place.title}-{metric}", f"{text} with 95 % t-intervals", figure
+                titles, across = [title for title, _, _ in found], 2 if len(found) <= 6 else 4
+                figure, axes = panels(titles, benchmark.looks, across=across, dashes=benchmark.untouched)
+                for one, (_, name, group) in zip(axes, found, strict=True):
+                    draw_panel(one, benchmark, group, name, metric)
+                text = f"{metric_title(metric)} against the time of a step and peak memory, {benchmark.title}"
+                yield f"{benchmark.title}-{metric}", f"{text}: {benchmark.means} with 95 % t-intervals", figure
 
 
-def cases(place: Place, metric: str) -> Iterator[tuple[str, str, list[Point]]]:
-    """(title, measure, points) of each panel."""
-    titles = [cost.title for cost in COSTS]
-    for shots, group in place.panels(MOST_PANELS // 2):
-        trained = [run for _, row in group for run in row.runs if not run.is_floor]
-        for measure in MEASURES:
-            found = points(group, metric, measure)
-            if is_comparable(titles.index(measure), trained) and sum(point.label in place.looks for point in found) > 1:
-                yield shots, measure, found
+def cases(benchmark: Benchmark, metric: str) -> Iterator[tuple[str, str, list[Point]]]:
+    """Yields (title, name of x, points) of each panel."""
+    for shots, group in benchmark.panels(MOST_PANELS // 2):
+        trained = [run for _, row in group for run in row.runs if row.is_trained]
+        for measure, name in MEASURES.items():
+            found = [point for point in points(group, metric, measure) if point.label in benchmark.looks]
+            if len(found) > 1 and is_comparable(measure, trained):
+                yield shots, name, found
 
 
-def fill(axes: Axes, place: Place, found: Sequence[Point], measure: str, metric: str) -> None:
-    """The points of a panel."""
-    scatter(axes, [point for point in found if point.label in place.looks], place.looks)
-    for label, row in (pair for group in place.rows for pair in group):
-        if row.runs[0].is_floor and row.runs[0].fields.get(f"scores.{metric}") is not None and label:
-            axes.axhline(row.runs[0].fields[f"scores.{metric}"], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+def draw_panel(axes: Axes, benchmark: Benchmark, found: Sequence[Point], name: str, metric: str) -> None:
+    """Draws the points of a panel, and the untouched backbone as a line across."""
+    scatter(axes, found, benchmark.looks)
+    for row in (row for group in benchmark.rows for _, row in group if row.is_untouched):
+        if scores := row.scores(metric):
+            axes.axhline(scores[0], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
     axes.margins(x=0.12)
-    axes.set_xlabel(MEASURES[measure], fontsize=8)
-    axes.set_ylabel(titled(metric), fontsize=8)
+    axes.set_xlabel(name)
+    axes.set_ylabel(metric_title(metric))

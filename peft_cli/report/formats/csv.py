@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from io import StringIO
 
-from peft_cli.report.document import Section
+from peft_cli.report.document import Section, printable
 from peft_cli.report.runs import Run
 
 SUFFIX = ".csv"
-TELLS = "one row for each run"
+DESCRIPTION = "one row for each run"
+FORMULA = re.compile(r"[=+\-@\t\uff1d\uff0b\uff0d\uff20].", re.DOTALL)  # what a spreadsheet would compute, in any width
 
 
 def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
-    """All runs; what the sections make of them stands in other formats."""
-    found = dict.fromkeys(name for run in runs for name in run.fields)
-    parents = {name.rpartition(".")[0] for name in found}  # "training" is null where others have "training.steps"
-    names = [name for name in found if name not in parents]
+    """Returns all runs; what the sections have of them is in the other formats."""
+    fields = dict.fromkeys(name for run in runs for name in run.fields)
+    parents = {name.rpartition(".")[0] for name in fields}  # "training" is null where others have "training.steps"
+    names = [name for name in fields if name not in parents]
     file = StringIO(newline="")
     writer = csv.writer(file)
-    writer.writerow(["folder", *names])
+    writer.writerow(map(as_cell, ["folder", *names]))
     for run in runs:
-        values = (run.fields.get(name) for name in names)
-        writer.writerow([run.folder, *(json.dumps(value) if isinstance(value, list) else value for value in values)])
+        writer.writerow([as_cell(str(run.folder)), *(as_cell(run.fields.get(name)) for name in names)])
     return file.getvalue()
+
+
+def as_cell(value: object) -> object:
+    """Returns a value as a spreadsheet shows it: a text that reads as a formula has an apostrophe in front."""
+    if isinstance(value, list):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if FORMULA.match(text.lstrip(" ")) else text

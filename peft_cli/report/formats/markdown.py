@@ -1,55 +1,55 @@
-"""Markdown: pipe tables under headings."""
+"""Markdown: pipe tables under headings, as GitHub shows them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
-from peft_cli.report.document import Cell, Grid, Section
+from peft_cli.report.document import Cell, Section, one_line
+from peft_cli.report.formats import text_table
 from peft_cli.report.runs import Run
 
 SUFFIX = ".md"
-TELLS = "Markdown"
+DESCRIPTION = "Markdown"
+CODE = re.compile("(`[^`]+`)")
+SPECIAL = re.compile(r"[\\`*\[\]<>|$~#]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")  # not an underscore inside of a word
+OPENING = re.compile(r"^(\d*)([-+.)])")  # what begins an inner list
 
 
 def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
-    """The sections, one below the other; figures by the names of their files."""
-    return "\n\n".join("\n\n".join(parts(section)) for section in sections)
+    """Returns the sections, one below the other; figures by the names of their files."""
+    return "\n\n".join(part for section in sections for part in parts(section) if part)
 
 
 def parts(section: Section) -> Iterator[str]:
-    """Heading, tables, notes, figures."""
-    yield f"## {section.title}"
-    for one in section.grids:
-        if one.caption:
-            yield f"### {one.caption}"
-        yield grid(one)
-        if one.notes:
-            yield listed(one.notes)
-    if section.notes:
-        yield listed(section.notes)
+    """Yields heading, tables, notes, figures."""
+    yield f"## {escape(section.title)}"
+    for grid in section.grids:
+        yield f"### {escape(grid.caption)}" if grid.caption else ""
+        yield text_table(grid, "pipe", text)
+        yield bullets(grid.notes)
+    yield bullets(section.notes)
     for figure in section.figures:
-        yield f"![{figure.caption}](figures/{figure.name}.png)\n\n*{figure.caption}*"
-
-
-def grid(one: Grid) -> str:
-    """A pipe table; what comes after the first column ends at the right."""
-    lines = [list(map(escaped, one.columns)), *(list(map(text, row)) for row in one.rows)]
-    widths = [max(2, *map(len, column)) for column in zip(*lines, strict=True)]
-    lines = [[first.ljust(widths[0]), *map(str.rjust, others, widths[1:])] for first, *others in lines]
-    lines.insert(1, [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        yield f"![{escape(figure.caption)}](figures/{figure.name}.png)\n\n*{escape(figure.caption)}*"
 
 
 def text(cell: Cell) -> str:
-    """What stands in a cell."""
-    return f"**{escaped(cell.text)}**" if cell.is_bold else escaped(cell.text)
+    """Returns the text of a cell."""
+    return f"**{escape(cell.text)}**" if cell.is_bold else escape(cell.text)
 
 
-def escaped(words: str) -> str:
-    """`words` without the bar that would end a cell."""
-    return words.replace("|", "\\|")
+def escape(words: str) -> str:
+    """Returns words that Markdown shows as they are."""
+    return SPECIAL.sub(r"\\\g<0>", one_line(words))
 
 
-def listed(notes: Sequence[str]) -> str:
-    """A list with a dash before each note."""
-    return "\n".join(f"- {note}" for note in notes)
+def bullets(notes: Sequence[str]) -> str:
+    """Returns a list of notes; what stands between backticks is code."""
+    return "\n".join(f"- {bullet(one_line(note))}" for note in notes)
+
+
+def bullet(note: str) -> str:
+    """Returns a note with its code as it is and the rest escaped."""
+    parts = CODE.split(note)
+    escaped = "".join(part if i % 2 else SPECIAL.sub(r"\\\g<0>", part) for i, part in enumerate(parts))
+    return OPENING.sub(r"\1\\\2", escaped)
