@@ -31,7 +31,7 @@ INPUTS = {
 
 
 class Adapter(Method):
-    """y + s (W_up f(W_down z + b_down) + b_up): an MLP of `size` units after or beside a part of a block.
+    """y + s (W_up f(W_down z + b_down) + b_up): an MLP of `size` units after a part of a block, or parallel to it.
 
     With x -> norm(x + y), or x + y where the block normalises x before y = f(norm(x)) (GPT-2, Llama, T5):
 
@@ -132,7 +132,7 @@ def add_to_feed_forward(part: FeedForward, adapter: nn.Module, placement: str, i
     elif placement == "pfeiffer":
         part.last.change_with(part.entry, partial(add_to_sum, adapter, part))
     else:
-        part.last.change_with(part.entry if input == "residual" else part.first, partial(add_beside, adapter))
+        part.last.change_with(part.entry if input == "residual" else part.first, partial(add_parallel, adapter))
 
 
 def attention_outputs(backbone: Backbone, cross_attention: bool) -> list[Linear]:
@@ -152,6 +152,6 @@ def add_to_sum(adapter: nn.Module, part: FeedForward, x: Tensor, y: Tensor) -> T
     return y + adapter(part.normalized_sum(x, y))
 
 
-def add_beside(adapter: nn.Module, z: Tensor, y: Tensor) -> Tensor:
+def add_parallel(adapter: nn.Module, z: Tensor, y: Tensor) -> Tensor:
     """y + adapter(z), [..., d_model]."""
     return y + adapter(z)

@@ -16,8 +16,8 @@ class IA3(Method):
     """l_k * K, l_v * V and l_ff * f(W_1 x): keys, values and the feed-forward's inner activations, each scaled.
 
     All l are 1 at step 0, so the backbone is unchanged. One vector [out] for each key and value map, one [in] for what
-    enters each second feed-forward map. Liu et al., 2022, https://arxiv.org/abs/2205.05638. Departure: their losses
-    beside the likelihood (unlikelihood, length normalisation) belong to their recipe and are not used.
+    enters each second feed-forward map. Liu et al., 2022, https://arxiv.org/abs/2205.05638. Departure: their further
+    losses (unlikelihood, length normalisation) belong to their recipe and are not used.
     """
 
     def __init__(self, backbone: Backbone, lr: PositiveFloat):
