@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ class Backbone(Modules, Positions):
         )
         if self.family.attentions and self.config._attn_implementation != IMPLEMENTATION:
             raise ValueError(f"{model.config.model_type} has attention modules that this package cannot change")
-        self.pad = set_special_tokens(model, tokenizer)
+        self.pad, self.end_tokens = set_special_tokens(model, tokenizer)
 
     def reset_state(self, encoder: Encoder) -> None:
         """Sets the state of a backbone that no method changes."""
@@ -145,8 +146,10 @@ class Backbone(Modules, Positions):
             return self.decode_labels(self.forward_logits(batch))
 
     def decode(self, ids: Tensor) -> list[str]:
-        """The texts of ids [B, T]."""
-        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        """The texts of generated ids [B, T], each up to its first end token."""
+        first, ends = int(self.config.is_encoder_decoder), self.end_tokens  # an encoder-decoder's start with one
+        rows = [list(takewhile(lambda token: token not in ends, row)) for row in ids[:, first:].tolist()]
+        texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [" ".join(text.split()) for text in texts]
 
     def decode_labels(self, logits: Tensor) -> list[str]:
