@@ -35,15 +35,22 @@ class Positions:
         return [self.encoder(example) for example in examples]
 
     def check_lengths(self, examples: Sequence[Example], max_new_tokens: int = 0) -> None:
-        """Raises ValueError for a source that a method has no room for, or answers beyond the model's positions."""
-        longest = max((len(row.source) for row in self.encode(examples)), default=0)
+        """Raises ValueError for a source without room in a method, and texts beyond the model's positions."""
+        rows, limit = self.encode(examples), self.n_positions
+        longest = max((len(row.source) for row in rows), default=0)
         if longest > self.source_room[0]:
             room, key = self.source_room
             raise ValueError(f"{key}={room} is too little for the longest source, which has {longest} tokens")
-        limit = self.n_positions
-        written = max_new_tokens if self.family.generates else 0
-        needed = written + (longest + self.positions_added if self.family.is_decoder_only else 0)
-        if limit is not None and written and needed > limit:
+        if limit is None or not self.family.generates:
+            return
+        target = 0 if self.family.is_decoder_only else max((row.n_targets for row in rows), default=0)
+        if target > limit:  # a decoder alone has sources cut to leave room for its targets
+            raise ValueError(
+                f"backbone.max_target_tokens={self.encoder.max_target_tokens} lets a target have {target} tokens, and "
+                f"the backbone has {limit} positions; lower it"
+            )
+        needed = max_new_tokens + (longest + self.positions_added if self.family.is_decoder_only else 0)
+        if max_new_tokens and needed > limit:
             raise ValueError(
                 f"decode.max_new_tokens={max_new_tokens} needs {needed} positions with the longest source, and the "
                 f"backbone has {limit}; lower it, or backbone.max_source_tokens"
