@@ -117,7 +117,7 @@ def start(load: Callable[[], Work], arguments: Sequence[str]) -> int:
             return show_hydra(flags)
         if flags.cfg:
             return show_config(compose.draft(words).config, flags)
-        if flags.multirun or any(re.match(r"\+*experiment=|plan=(?!false$)", word) for word in words):
+        if flags.multirun or any(re.match(r"\+*experiment=|plan=(?!(?i:false)$)", word) for word in words):
             return run_sweep(load(), compose, words)
         return run_once(load().task, compose(words))
 

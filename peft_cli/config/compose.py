@@ -95,8 +95,8 @@ class Composer:
     def draft(self, overrides: Sequence[str]) -> Draft:
         """Return the configuration that some overrides ask for; a value may be missing, and a target has to be ours."""
         settings, choices = [self.read(line) for line in overrides], {*groups(), "experiment"}
-        draft = self.choose(tuple((one.key, one.texts[0]) for one in settings if one.key in choices))
-        draft = with_values(draft, {one.key: one.value for one in settings if one.key not in choices})
+        draft = self.choose(tuple((setting.key, setting.texts[0]) for setting in settings if setting.key in choices))
+        draft = with_values(draft, {setting.key: setting.value for setting in settings if setting.key not in choices})
         check_targets(draft.config)
         return draft
 
@@ -136,7 +136,7 @@ def with_values(draft: Draft, values: Mapping[str, object]) -> Draft:
             section = section[parent]
             if not isinstance(section, dict):
                 raise ValueError(f"there is no value {key}; {'.'.join(parents[:i])} is a single value")
-        before = section.get(last)
+        before, value = section.get(last), deepcopy(value)
         section[last] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
     return draft._replace(config=config)
 
@@ -170,19 +170,21 @@ def check_complete(config: Mapping[str, Any]) -> None:
 
 def check_targets(config: Mapping[str, Any]) -> None:
     """Raise ValueError for a target that its group may not have, and for one where there is no target."""
+    for group in ("data", "backbone", "method"):
+        check_target(config[group].get("_target_"), group)
+    if flatten := config["data"].get("flatten"):
+        check_target(flatten, "data")
     for key, value in leaves(config):
         group, _, name = key.rpartition(".")
         if name == "_target_" and group not in ("data", "backbone", "method"):
             raise ValueError(f"{key}={value} is not possible: {group} has no target")
-        if name == "_target_" or (key == "data.flatten" and value):
-            check_target(value, key.partition(".")[0])
 
 
 def experiment_runs() -> Iterator[Composed]:
     """Yield each run that an experiment of experiments/ asks for."""
-    with composer() as compose:
+    with composer() as composed:
         for name in options("experiment"):
-            yield from map(compose, combine([f"+experiment={name}"]))
+            yield from map(composed, combine([f"+experiment={name}"]))
 
 
 def describe_error(error: BaseException) -> str:

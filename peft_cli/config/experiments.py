@@ -33,7 +33,7 @@ def read_experiment(name: str) -> Experiment:
     defaults, settings, hydra = (content.pop(key, None) or {} for key in ("defaults", "settings", "hydra"))
     params = (hydra.pop("sweeper", None) or {}).get("params") or {}
     lines = [line for line in defaults if isinstance(line, dict)]  # the other one is _self_
-    choices = {group.rpartition("/")[2]: option for line in lines for group, option in line.items()}
+    choices = {group.rpartition("/")[2]: str(option) for line in lines for group, option in line.items()}
     values: dict[str, object] = {}
     for key, value in (content | hydra).items():
         is_section = key in groups() and isinstance(value, dict)

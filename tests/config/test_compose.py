@@ -82,6 +82,13 @@ def test_an_option_that_is_null_takes_any_mapping(overrides, expected):
     assert compose(["method=dart", *overrides]).config["method"]["options"] == expected
 
 
+def test_a_mapping_of_one_run_of_a_sweep_stays_out_of_the_next():
+    lines = ["method=dart", "method.options={r: 4}"]
+    with composer() as composed:
+        composed([*lines, "method.options.lora_alpha=8", "method.options.inner={a: 1}", "method.options.inner.b=2"])
+        assert composed(lines).config["method"]["options"] == {"r": 4}
+
+
 @pytest.mark.parametrize(
     ("override", "hint"),
     [
@@ -173,6 +180,7 @@ def test_the_command_line_is_stronger_than_an_experiment_and_its_settings(settle
         ("[1, 2]", "table.yaml is no experiment"),
         ("hydra: {run: {dir: x}}", "there is no key run"),
         ("train: 5", "train is a group of them"),
+        ("defaults: [override /data: null]", "there is no data=None"),
         ("settings: {method=pt: {seed.x: 1}}", "seed is a single value"),
     ],
 )

@@ -215,3 +215,19 @@ def test_the_configuration_in_a_run_folder_from_elsewhere_runs_nothing(project, 
     done = python("-c", code, "run", *arguments, path=project, cwd=tmp_path)
     assert done.returncode == 2 and hint in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert (tmp_path / "kept").read_text() == "mine"
+
+
+def test_an_option_without_a_target_is_refused(named, tmp_path):
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "mine.yaml").write_text("lr: 0.1\n")
+    named([], [str(tmp_path)])
+    with pytest.raises(ValueError, match=r"method\._target_=None is not possible"):
+        compose(["method=mine"])
+
+
+def test_an_option_that_builds_on_an_absent_one_is_one_sentence(named, tmp_path):
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "mine.yaml").write_text("defaults: [absent]\n")
+    named([], [str(tmp_path)])
+    with pytest.raises(ValueError, match=r"^there is no method/absent; there are adapter, "):
+        compose(["method=mine"])

@@ -1,12 +1,13 @@
 """Targets: inside what their group is for, and in the packages that a user named."""
 
+import re
 import sys
 
 import pytest
 
+from peft_cli.config.options import option_files
 from peft_cli.config.plugins import use_plugins
 from peft_cli.config.targets import check_target, resolve
-from peft_cli.data import files
 from peft_cli.method.pt import PT
 
 PLUGIN = """
@@ -36,12 +37,15 @@ def plugin(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_targets_of_each_group_are_found():
-    from peft_cli.backbone.loading import load_backbone
-
+def test_a_target_is_the_class_of_its_name():
     assert resolve("peft_cli.method.pt.PT", "method") is PT
-    assert resolve("peft_cli.data.files.load", "data") is files.load
-    assert resolve("peft_cli.backbone.loading.load_backbone", "backbone") is load_backbone
+
+
+@pytest.mark.parametrize("group", ["method", "data", "backbone"])
+def test_the_targets_of_all_options_are_found(group):
+    texts = [file.read_text() for file in option_files(group).values()]
+    targets = {target for text in texts for target in re.findall(r"^_target_: (\S+)", text, re.MULTILINE)}
+    assert targets and all(callable(resolve(target, group)) for target in targets)
 
 
 @pytest.mark.parametrize(
