@@ -23,8 +23,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from peft_cli.backbone.attention import IMPLEMENTATION
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.hooks import IMPLEMENTATION
 from peft_cli.backbone.model import Backbone
 from peft_cli.backbone.new_head import entailment_index
 from peft_cli.backbone.tokenization import Form
@@ -64,7 +64,7 @@ def load_backbone(
         config.id2label = dict(enumerate(run.labels))
         config.label2id = {label: i for i, label in enumerate(run.labels)}
     check_family(config, name, dtype, bool(labels) or is_number, asked)
-    options: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    options: dict[str, Any] = {"dtype": DTYPES[dtype], "use_safetensors": True}  # a pickle may run code
     if FAMILIES[config.model_type].attentions:
         options["attn_implementation"] = IMPLEMENTATION
     if not FAMILIES[config.model_type].generates:
@@ -101,7 +101,7 @@ def n_outputs(config: PretrainedConfig, form: str, n_classes: int) -> int:
 
 def read_words_head(run: RunCheckpoint, place: str, name: str) -> nn.Module:
     """The masked-language-model head of a checkpoint; raises ValueError where it has none."""
-    model, info = read(AutoModelForMaskedLM, place, name, output_loading_info=True)
+    model, info = read(AutoModelForMaskedLM, place, name, output_loading_info=True, use_safetensors=True)
     head = FAMILIES[model.config.model_type].words_head
     if missing := [key for key in info["missing_keys"] if key.startswith(f"{head}.") and ".decoder." not in key]:
         raise ValueError(
@@ -112,7 +112,7 @@ def read_words_head(run: RunCheckpoint, place: str, name: str) -> nn.Module:
 
 def read(kind: Any, place: str, name: str, **options: Any) -> Any:
     """`kind.from_pretrained` without code from the checkpoint; raises ValueError where nothing can be loaded."""
-    is_local = Path(place).is_dir() or not hub.answers()
+    is_local = Path(place).is_dir() or not hub.is_reachable()
     try:
         return kind.from_pretrained(place, local_files_only=is_local, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
