@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.amp import GradScaler
 
 from peft_cli.backbone import Backbone, Batch, Encoded
-from peft_cli.backbone.loss import summed_loss
 from peft_cli.data import Example
 from peft_cli.method import Method
 from peft_cli.recipe import Recipe
 from peft_cli.run_folder.checkpoint import Checkpoint, NoCheckpoint
 from peft_cli.speed import speed_up
+from peft_cli.speed.loss import summed_loss
 
 ADAMW = partial(torch.optim.AdamW, fused=True)  # one pass over the weights, where torch's own choice makes ten
 Metric = Callable[[Sequence[Example]], float]
@@ -41,7 +41,8 @@ def train(
     batches = Batches(backbone.encode(examples), recipe.batch_size)
     best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
     progress: Checkpoint | NoCheckpoint = checkpoint or NoCheckpoint()
-    with speed_up(backbone, method, backbone.encode([*examples, *validation]), recipe):
+    method.eval()
+    with speed_up(backbone, method.inputs, backbone.encode([*examples, *validation]), recipe):
         n = progress.restore(
             method=method, optimizer=optimizer, schedule=schedule, scaler=scaler, batches=batches, best=best
         )
@@ -170,9 +171,9 @@ class Best:
         self.worse = 0  # validations since the best one
 
     def is_due(self, step: int) -> bool:
-        """Whether `step` ends with a validation."""
+        """Whether `step` ends with a validation, where there is anything to validate."""
         every = self.recipe.validate_every
-        return self.validator is not None and (step == self.recipe.steps or (every is not None and step % every == 0))
+        return step == self.recipe.steps or (every is not None and step % every == 0)
 
     @property
     def gives_up(self) -> bool:

@@ -192,8 +192,9 @@ def test_the_best_state_is_kept():
     assert F.cross_entropy(logits, targets).item() == pytest.approx(found["best_validation_loss"], rel=1e-5)
 
 
-def test_without_validation_the_last_state_stays():
-    _, _, log, found = run(validation=())
+@pytest.mark.parametrize("patience", [None, 1])
+def test_without_validation_the_last_state_stays(patience):
+    _, _, log, found = run(replace(RECIPE, patience=patience), validation=())
     assert found["best_step"] is None and found["steps"] == 12 and not any("validation_loss" in row for row in log)
 
 
