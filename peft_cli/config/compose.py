@@ -191,8 +191,8 @@ def describe_error(error: BaseException) -> str:
     """Return one sentence about an error of Hydra, OmegaConf or YAML, without search paths and types."""
     if isinstance(error, MarkedYAMLError) and error.problem_mark:
         return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}, is not YAML: {error.problem}"
-    if isinstance(error, MissingConfigException) and error.options:
-        return f"there is no {error.missing_cfg_file}; {list_options('there are', '', error.options)}"
+    if isinstance(error, MissingConfigException):  # the other lines are the search path
+        return str(error).splitlines()[0]
     if isinstance(error, OmegaConfBaseException):
         return (f"{error.full_key}: " if error.full_key else "") + str(error).splitlines()[0]
     causes = [error.__cause__] if isinstance(error.__cause__, OmegaConfBaseException) else []

@@ -4,9 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -311,15 +309,6 @@ def test_help_is_made_from_the_files(flag, peft_run, checkout):
 
 def test_the_version_is_told(peft_run):
     assert peft_run("--version")[1].startswith("peft-run")
-
-
-def test_help_is_quick():
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run_python(ENTRY, "--help")
-        seconds.append(time.perf_counter() - start)
-    assert median(seconds) <= 0.5  # 0.1 where nothing else runs
 
 
 def test_help_imports_nothing_heavy():

@@ -229,5 +229,5 @@ def test_an_option_that_builds_on_an_absent_one_is_one_sentence(named, tmp_path)
     (tmp_path / "method").mkdir()
     (tmp_path / "method" / "mine.yaml").write_text("defaults: [absent]\n")
     named([], [str(tmp_path)])
-    with pytest.raises(ValueError, match=r"^there is no method/absent; there are adapter, "):
+    with pytest.raises(ValueError, match=r"^In 'method/mine': Could not load 'method/absent'.$"):
         compose(["method=mine"])
