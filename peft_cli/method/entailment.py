@@ -67,9 +67,7 @@ class Entailment(Method):
         self.labels = nn.Parameter(labels) if trains in ("both", "labels") else None
         if fluency:
             words_head(backbone)
-        if options and not on_top:
-            raise ValueError(f"method.options={options} are of the method on top, and method.on_top is null")
-        self.on_top = self.build_second(on_top, options or {}) if on_top else None
+        self.on_top = self.build_second(on_top, options or {})
         if not list(self.parameters()):
             raise ValueError(
                 f"method.trains={trains} with method.head={head} trains nothing; add a method.on_top, such as ft"
@@ -90,8 +88,12 @@ class Entailment(Method):
         elif head == "trained":
             self.adopt(self.backbone.classifier())
 
-    def build_second(self, name: str, options: dict[str, Any]) -> Method:
-        """The method `name` on the same backbone; what it trains of the backbone itself is its own alone."""
+    def build_second(self, name: str | None, options: dict[str, Any]) -> Method | None:
+        """The method `name` on the same backbone, if any; what it trains of the backbone itself is its own alone."""
+        if name is None:
+            if options:
+                raise ValueError(f"method.options={options} are of the method on top, and method.on_top is null")
+            return None
         arguments: Any = OmegaConf.to_container(OmegaConf.load(option_file("method", name)))
         target = resolve(arguments.pop("_target_"), "method")
         check(options, target, "method.options")

@@ -48,24 +48,15 @@ class Prefix(Method):
         lr: PositiveFloat,
     ):
         super().__init__(backbone, lr)
-        if place == "between" and not (backbone.family.is_decoder_only and backbone.encoder.end):
-            raise ValueError(
-                f"method.place=between puts the infix behind a decoder's source, before its separator, and "
-                f"{backbone.config.model_type} has none here; take method.place=front"
-            )
         check_text(init, text)
+        self.check_backbone(place)
         self.place, self.shift_positions = place, shift_positions
         self.prefixes: dict[str, Tensor] = {}  # of each kind [layers, 2, heads, P, d_head], for the pass that follows
         self.by_kind: dict[str, Stack] = {}
         states = backbone.compute_kv(text_ids(backbone, text, length) if text else [backbone.pad] * length)
         for kind, attentions in backbone.attentions().items():
             activations = torch.stack([torch.stack([key[0], value[0]]) for key, value in states[kind]]).float()
-            stack = Stack(length, (*activations.shape[:3], activations.shape[-1]), backbone.d_model, bottleneck)
-            self.by_kind[kind] = stack.to(backbone.model.device)
-            if init == "zero":
-                stack.start_at_zero()
-            if init == "text":
-                stack.start_from(activations)
+            self.by_kind[kind] = new_stack(activations, backbone.d_model, bottleneck, init)
             for layer, attention in enumerate(attentions):
                 attention.change_kv(partial(self.extend, kind, layer))
                 if place == "between":
@@ -75,6 +66,20 @@ class Prefix(Method):
             backbone.shift_positions(length, self.visible if place == "between" else None)
         else:
             backbone.positions_added += length
+
+    def check_backbone(self, place: str) -> None:
+        """Raises ValueError where the backbone has no attention to change, or no separator for an infix."""
+        backbone = self.backbone
+        if not backbone.attentions():
+            raise ValueError(
+                f"{type(self).__name__} puts keys and values into attention, and {backbone.config.model_type} has none "
+                "that can be changed; take a method without them, such as pt, lora or adapter"
+            )
+        if place == "between" and not (backbone.family.is_decoder_only and backbone.encoder.end):
+            raise ValueError(
+                f"method.place=between puts the infix behind a decoder's source, before its separator, and "
+                f"{backbone.config.model_type} has none here; take method.place=front"
+            )
 
     def inputs(self, batch: Batch) -> Batch:
         """The batch as it is; the prefixes of all layers are computed here, once."""
@@ -117,6 +122,17 @@ class Prefix(Method):
         sizes = {"num_virtual_tokens": len(rows), "token_dim": heads * d_head, "num_transformer_submodules": 1}
         settings = {"peft_type": "PREFIX_TUNING", "task_type": "CAUSAL_LM", **self.backbone.layout(), **sizes}
         return settings | {"prefix_projection": False}, {"prompt_embeddings": rows}
+
+
+def new_stack(activations: Tensor, d_model: int, bottleneck: int | None, init: str) -> Stack:
+    """The start of the prefixes of one kind of attention; `activations` [layers, 2, heads, P, d_head] are a text's."""
+    layers, two, heads, length, d_head = activations.shape
+    stack = Stack(length, (layers, two, heads, d_head), d_model, bottleneck).to(activations.device)
+    if init == "zero":
+        stack.start_at_zero()
+    if init == "text":
+        stack.start_from(activations)
+    return stack
 
 
 class Stack(nn.Module):

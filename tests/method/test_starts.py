@@ -6,7 +6,9 @@ from peft_cli.method.dept import DePT
 from peft_cli.method.prefix import Prefix
 from peft_cli.method.pt import PT
 from peft_cli.method.spt import SPT
+from peft_cli.method.unipelt import UniPELT
 from tests.conftest import make_backbone
+from tests.families import make_family
 
 FROM_TEXT = {
     "pt": lambda backbone, text: PT(backbone, 3, "text", text, lr=0.1),
@@ -42,3 +44,15 @@ def test_a_short_text_is_repeated_and_a_long_one_cut(length):
 
 def test_a_prompt_of_no_vectors_may_start_from_a_text():
     assert DePT(make_backbone("t5"), None, 0, 2, 24, "code", "position", "text", "name", 0.1, 0.1).prompt.shape[0] == 0
+
+
+@pytest.mark.parametrize("family", ["gpt_neo", "deberta-v2"])
+@pytest.mark.parametrize(("name", "make"), [
+    ("Prefix", lambda backbone: Prefix(backbone, 3, None, "random", None, "front", False, lr=0.1)),
+    ("UniPELT", lambda backbone: UniPELT(backbone, 3, None, 2, "normed", 4, "relu", False, lr=0.1)),
+])  # fmt: skip
+def test_a_prefix_is_refused_where_attention_cannot_be_changed(family, name, make):
+    with pytest.raises(
+        ValueError, match=rf"^{name} puts keys and values into attention, and {family} has none that can"
+    ):
+        make(make_family(family))
