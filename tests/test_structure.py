@@ -53,7 +53,7 @@ NAMES_WITHOUT_MEANING = {
     "registry",
     "manager",
 }
-FILE_NAME = re.compile(r"`([\w./-]+(?:\.(?:py|yaml|json|jsonl|md|toml|pt|safetensors)|/))`")
+FILE_NAME = re.compile(r"`([\w./-]+(?:\.(?:py|yaml|md|toml)|/))`")
 
 
 @dataclass(frozen=True)
