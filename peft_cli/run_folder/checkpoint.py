@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import numpy
 import torch
 
-from peft_cli.run_folder.files import open_regular, replace_file, warn_once
+from peft_cli.run_folder.files import one_line, open_regular, replace_file, warn_once
 from peft_cli.run_folder.signals import Signals
 
 NAME = "checkpoint.pt"
 LEAST_SHARE = 0.1  # of the time between two checkpoints has to be at stake for one more at the end of training
+LONGEST_REASON = 200  # characters of an error
 UNREADABLE = (  # what zipfile, pickle, torch and the parts raise for a broken or a hostile file
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, EOFError, RuntimeError),
     *(zipfile.BadZipFile, pickle.UnpicklingError),
@@ -82,7 +83,8 @@ class Checkpoint:
             except torch.OutOfMemoryError:
                 raise
             except UNREADABLE as error:
-                raise ValueError(f"{self.path} does not fit the run ({error}); delete it to start again") from error
+                reason = one_line(error)[:LONGEST_REASON]
+                raise ValueError(f"{self.path} does not fit the run ({reason}); delete it to start again") from error
             with replace_file(self.log) as log:
                 log.write(self.content["log"])
         self.content = None

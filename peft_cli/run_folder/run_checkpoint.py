@@ -39,7 +39,9 @@ def read_run_checkpoint(name: str, above: frozenset[Path] = frozenset()) -> RunC
         method, labels = result["run"]["method"], result["data"]["labels"]
         source = str(result["config"]["backbone"]["name"])
     except (LookupError, TypeError) as error:
-        raise ValueError(f"{folder / 'result.json'} is no result of a run, which has {error}") from error
+        raise ValueError(
+            f"{folder / 'result.json'} is no result of a run ({error} is lacking or of another type)"
+        ) from error
     if added := [key for key in stored if not key.startswith(ADOPTED)]:
         raise ValueError(
             f"backbone.name={name} is a run of method={method}, which stores {added[0]} beside the "

@@ -9,7 +9,7 @@ from peft_cli.method.dept import DePT
 from peft_cli.method.prefix import Prefix
 from peft_cli.method.pt import PT
 from peft_cli.method.spt import SPT
-from peft_cli.run_folder.init_from import resolve_runs, start_from
+from peft_cli.run_folder.init_from import resolve_runs, resolve_single_run, start_from
 from tests.conftest import examples_for, make_backbone
 
 RUN = {"method": "pt", "data": "mini", "shots": 50, "seed": 0}
@@ -89,12 +89,12 @@ def test_a_prefix_goes_on_without_its_mlp(tmp_path):
         start_from(make(8), folder)
 
 
-def test_other_shapes_are_told(tmp_path):
+def test_other_shapes_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"stored tensors are prompt \[4, 16\] and the method has prompt \[5, 16\]"):
         start_from(prompt(length=5), stored(prompt(length=4), tmp_path / "a"))
 
 
-def test_another_method_is_told(tmp_path):
+def test_another_method_is_refused(tmp_path):
     folder = stored(prompt(), tmp_path / "a")
     spt = SPT(make_backbone("gpt2"), 4, "random", None, "prompt", "d_model", lr=0.1, scale_lr=0.1)
     with pytest.raises(
@@ -133,7 +133,7 @@ def test_dept_goes_on_with_the_prompt_alone(tmp_path, source):
         (["scale"], "init_tensors=scale is absent in the run of init_from and absent in the method"),
     ],
 )
-def test_a_tensor_that_does_not_fit_is_told(tmp_path, names, sentence):
+def test_a_tensor_that_does_not_fit_is_refused(tmp_path, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         start_from(dept(rank=2), stored(dept(rank=3), tmp_path / "a"), names)
 
@@ -154,6 +154,53 @@ def test_a_pattern_of_runs_that_differ_is_refused(tmp_path):
         stored(prompt(), tmp_path / f"seed={n}-x", shots=50 * n)
     with pytest.raises(ValueError, match="matches 2 runs that differ in shots; give a narrower pattern"):
         resolve_runs(str(tmp_path / "seed=*"))
+
+
+def test_a_pattern_of_runs_with_other_sections_is_refused(tmp_path):
+    for n, more in enumerate(({}, {"content": "b"})):
+        stored(prompt(), tmp_path / f"seed={n}-x", **more)
+    with pytest.raises(ValueError, match="matches 2 runs that differ in content"):
+        resolve_runs(str(tmp_path / "seed=*"))
+
+
+def test_one_run_is_one_folder(tmp_path):
+    folders = [stored(prompt(seed=n), tmp_path / f"seed={n}-x", seed=n) for n in range(2)]
+    assert resolve_single_run(folders[0], "backbone.name") == folders[0]
+    assert resolve_single_run(str(tmp_path / "seed=1*"), "backbone.name") == folders[1]
+    with pytest.raises(
+        ValueError, match=r"backbone\.name=.* matches 2 runs, and has to be one; give a narrower pattern"
+    ):
+        resolve_single_run(str(tmp_path / "seed=*"), "backbone.name")
+
+
+def test_a_pattern_follows_a_link(tmp_path):
+    folder = stored(prompt(), tmp_path / "disk")
+    (tmp_path / "seed=0").symlink_to(folder)
+    assert resolve_runs(str(tmp_path / "seed=*")) == str(tmp_path / "seed=0")
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        ("", "result.json cannot be read"),
+        ("[]", "result.json cannot be read: it is no JSON object"),
+        ("{}", "result.json does not name its run"),
+        ('{"run": {}}', "has a result without a configuration"),
+        ('{"run": {}, "config": {"method": 3}}', "is a run of None, and this is"),
+    ],
+)
+def test_a_broken_source_is_one_sentence(tmp_path, result, sentence):
+    folder = stored(prompt(), tmp_path / "a")
+    (tmp_path / "a" / "result.json").write_text(result)
+    with pytest.raises(ValueError, match=sentence):
+        start_from(prompt(), folder)
+
+
+def test_broken_tensors_of_a_source_are_one_sentence(tmp_path):
+    folder = stored(prompt(), tmp_path / "a")
+    (tmp_path / "a" / "method.safetensors").write_bytes(b"\xff" * 16)
+    with pytest.raises(ValueError, match=r"method\.safetensors cannot be read"):
+        start_from(prompt(), folder)
 
 
 def test_a_pattern_without_runs_is_refused(tmp_path):

@@ -27,3 +27,11 @@ def test_offline_mirrors_into_the_runs_own_folder(tmp_path, monkeypatch):
     tracker.log({"step": 1, "loss": 2.0})
     tracker.finish({"scores": {"bleu": 3.0}, "cost": {"params_trained": 5}})
     assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def test_nothing_is_mirrored_through_a_link(tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "wandb").symlink_to(tmp_path / "elsewhere")
+    tracker = Tracker(tmp_path, {}, mode="offline", project="p", entity=None)
+    assert tracker.run is None and not list((tmp_path / "elsewhere").iterdir())
+    assert "wandb is a link, and a run writes into its own folder alone" in capsys.readouterr().err

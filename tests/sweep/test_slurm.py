@@ -11,16 +11,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from peft_cli.run_folder.lock import locked
 from peft_cli.run_folder.result import folder_of
 from peft_cli.sweep import Run, queue
 from peft_cli.sweep.board import Board
-from peft_cli.sweep.slurm import JOB, MOST_SUBMISSIONS, Resources, Slurm, never_began
+from peft_cli.sweep.slurm import JOB, MOST_SUBMISSIONS, Resources, Slurm, job_of, never_began, printed_by
 from tests.sweep.conftest import ROOT, differences, outcomes
 from tests.sweep.mini_slurm import MiniSlurm
 
@@ -137,7 +140,7 @@ def restarts(slurm, job):
 
 
 @on_slurm
-def test_every_failure_is_told_and_the_others_finish(sweep, tmp_path):
+def test_every_failure_has_its_reason_and_the_others_finish(sweep, tmp_path):
     client = sweep("task", "seed=0,1,2,3,4,5,7,8,9", "jobs=4")
     err = client.communicate(timeout=300)[1]
     assert client.returncode == 1 and "9 runs submitted" in err
@@ -181,7 +184,7 @@ def test_runs_that_slurm_ends_go_on_and_end_with_the_same_bits(slurm, peft_run, 
 
 
 @on_slurm
-def test_a_sweep_survives_its_client_and_a_cancelled_job_is_told(slurm, sweep, environment, tmp_path):
+def test_a_sweep_survives_its_client_and_a_cancelled_job_fails(slurm, sweep, environment, tmp_path):
     first = sweep("slow", "seed=0,1", "shots=450", "hydra.launcher.wait=false")
     assert "2 runs submitted" in first.communicate(timeout=300)[1] and first.returncode == 0
     wait_for(lambda: len(list(tmp_path.rglob("log.jsonl"))) == 2)
@@ -212,7 +215,7 @@ def test_options_become_those_of_sbatch(slurm, sweep, tmp_path):
 
 
 @on_slurm
-def test_why_jobs_wait_for_ever_is_told(slurm, sweep, tmp_path):
+def test_why_jobs_wait_for_ever_is_shown(slurm, sweep, tmp_path):
     client = sweep("task", "seed=0,9", "hydra.launcher.minutes=99999")
     lines = [client.stderr.readline() for _ in range(3)]
     assert lines[-1].startswith("waiting   2 runs: Slurm has them as PENDING (Partition")
@@ -221,7 +224,7 @@ def test_why_jobs_wait_for_ever_is_told(slurm, sweep, tmp_path):
 
 
 @on_slurm
-def test_what_slurm_refuses_is_told_in_one_sentence(sweep):
+def test_what_slurm_refuses_is_one_sentence(sweep):
     client = sweep("task", "seed=0,1", "hydra.launcher.partition=absent")
     err = client.communicate(timeout=300)[1]
     assert client.returncode == 2 and "Traceback" not in err
@@ -279,7 +282,7 @@ def resources(minutes):
 
 
 @pytest.mark.parametrize(("minutes", "seconds"), [(1, 30), (3, 90), (240, 120)])
-def test_a_short_job_is_not_told_of_its_time_limit_as_soon_as_it_starts(minutes, seconds):
+def test_a_short_job_gets_no_notice_of_its_time_limit_as_soon_as_it_starts(minutes, seconds):
     assert resources(minutes).parameters()["signal_delay_s"] == seconds
 
 
@@ -292,19 +295,42 @@ def test_a_lost_run_that_slurm_refuses_is_submitted_again_later_but_not_for_ever
     monkeypatch.setattr(engine, "executor", lambda run: refused)
     with pytest.raises(ValueError, match="Slurm refuses 1 of 1 runs: too many jobs"):
         engine.submit([run])
-    asked = [engine.is_lost(run, {}) for _ in range(MOST_SUBMISSIONS)]
-    assert asked == [False] * (MOST_SUBMISSIONS - 1) + [True] and "NODE_FAIL" in run.folder.failure().reason
+    lost = [engine.is_lost(run, {}) for _ in range(MOST_SUBMISSIONS)]
+    assert lost == [False] * (MOST_SUBMISSIONS - 1) + [True] and "NODE_FAIL" in run.folder.failure().reason
 
 
 @pytest.mark.parametrize(
-    ("last", "told"),
+    ("last", "never"),
     [("srun: error: Unable to create step for job 2: Job/step already completing", True), ("x", False)],
 )
-def test_a_job_in_which_slurm_could_not_start_the_run_is_told_apart(last, told, tmp_path):
+def test_a_job_in_which_slurm_could_not_start_the_run_is_told_apart(last, never, tmp_path):
     run = Run([], CONFIG | {"runs": str(tmp_path)}, CHOICES)
     run.folder.path.mkdir(parents=True)
     printed = tmp_path / "log.out"
     run.folder.write(JOB, {"job": "2_0", "printed": str(printed)})
-    assert not never_began(run)
+    assert job_of(run) == "2_0" and printed_by(run) == printed and not never_began(run)
     printed.write_text(f"srun: got SIGCONT\n{last}\n")
-    assert never_began(run) == told
+    assert never_began(run) == never
+
+
+JSON = st.none() | st.integers() | st.text() | st.lists(st.text())
+
+
+@given(st.fixed_dictionaries({}, optional={"job": JSON, "printed": JSON}) | JSON)
+@example({"job": "--help", "printed": "/dev/zero"})
+@example({"job": "7\n", "printed": "../../x"})
+@example({"job": "7_1", "printed": "/dev/zero"})
+def test_a_job_from_elsewhere_is_a_number_and_what_it_printed_below_runs(content):
+    with TemporaryDirectory() as folder:
+        run = Run([], CONFIG | {"runs": folder}, CHOICES)
+        run.folder.path.mkdir(parents=True)
+        (run.folder.path / JOB).write_text(json.dumps(content))
+        assert set(job_of(run)) <= set("0123456789_") and not never_began(run)
+        assert printed_by(run) is None or printed_by(run).resolve().is_relative_to(Path(folder).resolve())
+
+
+def test_scripts_are_not_written_through_a_link(tmp_path):
+    (tmp_path / ".sweep").symlink_to(tmp_path)
+    run = Run([], CONFIG | {"runs": str(tmp_path)}, CHOICES)
+    with pytest.raises(ValueError, match=r"\.sweep/slurm is a link, and a sweep writes below runs= alone; delete it"):
+        Slurm(None, None, resources(60)).executor(run)
