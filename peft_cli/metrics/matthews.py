@@ -15,5 +15,6 @@ def matthews(predictions: Sequence[str], references: Sequence[Sequence[str]], pr
     """Matthews correlation times 100; 0 where all predictions are equal. Texts that are no class count as one class."""
     truth = [refs[0] for refs in references]
     classes = {*protocol.labels, *truth}  # a table of every text that was ever generated could be large
-    value = matthews_corrcoef(truth, [text if text in classes else "" for text in predictions])
+    texts = [text if text in classes else "" for text in predictions]
+    value = matthews_corrcoef(truth, texts) if len({*truth, *texts}) > 1 else 0.0  # for which scikit-learn warns
     return Score({"matthews": 100 * float(value)}, f"scikit-learn|version:{sklearn.__version__}")

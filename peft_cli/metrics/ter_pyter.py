@@ -19,7 +19,7 @@ def ter_pyter(predictions: Sequence[str], references: Sequence[Sequence[str]], p
         return Score({"ter_pyter": None}, "pyter", reason="needs the package pyter3; pip install 'peft-cli[nlg]'")
     hyps, refs, words = split_words(predictions, references, protocol)
     items = [
-        100 * min(ter(hyp, ref) for ref in dict.fromkeys(map(tuple, several)))
+        100 * min(ter(hyp, ref) if ref else float(bool(hyp)) for ref in dict.fromkeys(map(tuple, several)))
         for hyp, several in zip(hyps, refs, strict=True)
     ]
     signature = f"pyter|words:{words}|mean:items|version:{version('pyter3')}"

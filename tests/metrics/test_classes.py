@@ -89,3 +89,8 @@ def test_equal_references_have_no_correlation(name):
 def test_numbers_whose_sum_overflows_have_no_correlation(name):
     scores = score([name], ["1e308", "1.1e308", "1.2e308"], [["1"], ["2"], ["3"]], "glue")
     assert scores.values == {name: None} and scores.reasons == {name: "the numbers are too large"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_class_alone_has_no_correlation_and_no_warning():
+    assert score(["matthews"], ["a", "a"], [["a"], ["a"]], "glue").values == {"matthews": 0.0}

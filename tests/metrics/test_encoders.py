@@ -1,7 +1,13 @@
 """bertscore, moverscore and bleurt on tiny BERTs with random weights: what they compute, not what it is worth."""
 
+import builtins
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
@@ -111,6 +117,75 @@ def test_bleurt_is_the_output_for_reference_and_prediction(folders):
     assert [own["bleurt"] for own in scores.examples] == pytest.approx(expected, abs=1e-3)
 
 
-def test_bleurt_refuses_a_model_with_several_outputs(folders):
+def test_bleurt_refuses_a_model_with_several_outputs(folders, tmp_path):
+    shutil.copytree(folders["bleurt"], tmp_path / "model")
+    BertForSequenceClassification(BertConfig(**CONFIG, num_labels=2)).save_pretrained(tmp_path / "model")
     with pytest.raises(ValueError, match="has 2 outputs"):
-        score([f"bleurt={folders['encoder']}"], TEXTS, REFERENCES)
+        score([f"bleurt={tmp_path / 'model'}"], TEXTS, REFERENCES)
+
+
+@pytest.fixture
+def copied(folders, tmp_path, monkeypatch):
+    """A copy of the encoder; a question on the terminal fails the test."""
+    monkeypatch.setattr(builtins, "input", lambda *_: pytest.fail("a question was asked"))
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    return Path(shutil.copytree(folders["encoder"], tmp_path / "model"))
+
+
+@pytest.mark.parametrize("name", ["bertscore=...@1", "moverscore=...", "bleurt=..."])
+def test_code_in_a_models_folder_is_not_run(copied, name):
+    (copied / "evil.py").write_text('from pathlib import Path\nPath(__file__).with_name("ran").touch()\n')
+    names = {auto: f"evil.{auto}" for auto in ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification")}
+    config = json.loads((copied / "config.json").read_text()) | {"model_type": "evil", "auto_map": names}
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=f"the folder {copied} has no model that can be loaded") as error:
+        score([name.replace("...", str(copied))], TEXTS, REFERENCES)
+    assert "\n" not in str(error.value) and not list(copied.parent.rglob("ran"))
+
+
+def test_pickled_weights_are_refused(copied):
+    torch.save(load_file(copied / "model.safetensors"), copied / "pytorch_model.bin")
+    (copied / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="has no model that can be loaded"):
+        score([f"moverscore={copied}"], TEXTS, REFERENCES)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 40])
+def test_a_broken_file_of_a_model_is_one_sentence(copied, name, content):
+    (copied / name).write_bytes(content)
+    with pytest.raises(ValueError, match="has no model that can be loaded") as error:
+        score([f"bertscore={copied}@1"], TEXTS, REFERENCES)
+    assert "\n" not in str(error.value)
+
+
+def test_a_layer_that_a_model_has_not_got_is_one_sentence(folders):
+    with pytest.raises(ValueError, match="has the layers 0 to 2, and not 3"):
+        score([f"bertscore={folders['encoder']}@3"], TEXTS, REFERENCES)
+
+
+def without(folder: Path, start: str) -> None:
+    """Removes the weights whose names have a beginning from a model's folder."""
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith(start)}
+    assert len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+
+
+def test_a_model_that_lacks_weights_is_refused(copied):
+    without(copied, "encoder.layer.1.attention.self.key.")
+    with pytest.raises(ValueError, match=r"the weights encoder\.layer\.1\.attention\.self\.key\.bias, .* are absent"):
+        score([f"bertscore={copied}@1"], TEXTS, REFERENCES)
+
+
+def test_the_vectors_of_tokens_need_no_pooler(copied, folders):
+    expected = score([f"bertscore={folders['encoder']}@2"], TEXTS, REFERENCES).values
+    without(copied, "pooler.")
+    assert score([f"bertscore={copied}@2"], TEXTS, REFERENCES).values == expected
+
+
+def test_a_model_without_its_classifier_is_no_bleurt(folders, tmp_path):
+    folder = Path(shutil.copytree(folders["bleurt"], tmp_path / "model"))
+    without(folder, "classifier.")
+    with pytest.raises(ValueError, match=r"the weights classifier\.bias, classifier\.weight are absent"):
+        score([f"bleurt={folder}"], TEXTS, REFERENCES)

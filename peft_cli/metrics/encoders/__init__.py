@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:  # torch is imported by the metrics that need it, when they run
@@ -27,15 +27,26 @@ def load_model(model_class: str, folder: str) -> tuple[Any, Any]:
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
+    transformers.utils.logging.disable_progress_bar()
     safe = {"local_files_only": True, "trust_remote_code": False}
+    loader = getattr(transformers, model_class)
     try:
-        model = getattr(transformers, model_class).from_pretrained(folder, use_safetensors=True, **safe)
+        model, found = loader.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)
-    except (OSError, ValueError) as error:
+        check_weights(found["missing_keys"], model_class)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(". ")
         raise ValueError(f"the folder {folder} has no model that can be loaded ({reason})") from error
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+
+
+def check_weights(missing: Iterable[str], model_class: str) -> None:
+    """Raises ValueError for weights that would be random; a pooler does not change the vectors of tokens."""
+    absent = sorted(name for name in missing if model_class != "AutoModel" or not name.startswith("pooler."))
+    if absent:
+        raise ValueError(f"the weights {', '.join(absent[:3])} are absent")
 
 
 def encode(folder: str, texts: Sequence[str], layer: int) -> dict[str, Vectors]:
@@ -43,6 +54,8 @@ def encode(folder: str, texts: Sequence[str], layer: int) -> dict[str, Vectors]:
     import torch
 
     model, tokenizer = load_model("AutoModel", folder)
+    if layer > (n := model.config.num_hidden_layers):
+        raise ValueError(f"the model in {folder} has the layers 0 to {n}, and not {layer}")
     encoded = {}
     for batch in batches(sorted(set(texts), key=len)):
         rows = tokenizer(batch, padding=True, truncation=True, return_tensors="pt", return_special_tokens_mask=True)
