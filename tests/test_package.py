@@ -3,17 +3,23 @@
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from packaging.requirements import Requirement
+from pydantic import PositiveFloat
 
+from peft_cli.backbone import Backbone
+from peft_cli.method import Method
 from tests.conftest import examples_for, make_backbone
 from tests.readme import MADE, README, updated
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +44,27 @@ def run(code: str, site: Path, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=cwd)
 
 
-def test_the_wheel_carries_configuration_experiments_and_what_is_embedded(unpacked):
-    package = unpacked / "peft_cli"
-    for folder in ("conf", "experiments"):
-        assert {p.name for p in (ROOT / folder).rglob("*.yaml")} == {p.name for p in (package / folder).rglob("*.yaml")}
-    assert (package / "embedded" / "tiny-gpt2" / "model.safetensors").exists()
-    assert (package / "embedded" / "mini" / "test.jsonl").exists() and (package / "embedded" / "domains.yaml").exists()
+def test_the_wheel_has_the_files_of_the_package_and_nothing_else(unpacked):
+    folders = {
+        "peft_cli": ROOT / "peft_cli",
+        "peft_cli/conf": ROOT / "conf",
+        "peft_cli/experiments": ROOT / "experiments",
+    }
+    expected = {f"{name}/{path.relative_to(folder)}" for name, folder in folders.items() for path in files(folder)}
+    shipped = {str(path.relative_to(unpacked)) for path in files(unpacked)}
+    assert {name for name in shipped if ".dist-info/" not in name} == expected
+
+
+def files(folder: Path) -> list[Path]:
+    """The files below a folder, without compiled ones."""
+    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+
+
+def test_every_command_of_the_wheel_exists(unpacked, tmp_path):
+    targets = [target.split(":") for target in PROJECT["scripts"].values()]
+    code = "; ".join(f"from {module} import {function}" for module, function in targets)
+    done = run(code, unpacked, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_works_from_the_wheel(unpacked, tmp_path):
@@ -67,35 +88,34 @@ def test_every_method_and_data_set_has_python_of_its_name():
 
 
 def test_the_constraints_lie_within_the_ranges():
-    from packaging.requirements import Requirement
+    lines = (ROOT / "constraints.txt").read_text().split()
+    pinned = {name.lower().replace("_", "-"): version for name, version in (line.split("==") for line in lines)}
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]):
+        assert requirement.specifier.contains(pinned[requirement.name.lower()]), requirement
 
-    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
-    import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    for requirement in map(Requirement, wanted):
-        names = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
-        assert requirement.specifier.contains(names[requirement.name.lower()]), requirement
+def test_make_check_and_the_hooks_before_a_commit_are_the_same():
+    (recipe,) = re.findall(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["entry"] for hook in hooks] == [
+        line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()
+    ]
 
 
 def test_the_readmes_commands_exist():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = README.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     commands = re.findall(r"^    (?:\$ )?(make|peft-run|peft-report|peft-score)\b(.*)$", readme, flags=re.MULTILINE)
     assert commands and {rest.split()[0] for name, rest in commands if name == "make"} <= targets
     options = {path.stem for group in ("method", "data", "backbone") for path in (ROOT / "conf" / group).glob("*.yaml")}
-    named = re.findall(r"\b(?:method|data|backbone)=([\w,-]+)", " ".join(rest for _, rest in commands))
+    ours = " ".join(rest for _, rest in commands if "--plugin" not in rest and "--config-dir" not in rest)
+    named = re.findall(r"\b(?:method|data|backbone)=([\w,-]+)", ours)
     assert {option for names in named for option in names.split(",")} <= options
 
 
-def test_the_readmes_method_works_as_it_stands(family):
-    from pydantic import PositiveFloat
-
-    from peft_cli.backbone import Backbone
-    from peft_cli.method import Method
-
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+def test_the_readmes_method_works(family):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    (code,) = [block for block in blocks if "class Steer" in block]
     names = {"Method": Method, "Backbone": Backbone, "PositiveFloat": PositiveFloat, "nn": torch.nn, "torch": torch}
     exec(code, names)
     backbone = make_backbone(family)
@@ -115,7 +135,7 @@ def test_the_readmes_table_is_the_sweeps():
 
 def test_the_readmes_pictures_are_the_sweeps():
     pages = [ROOT / "experiments" / f"{name}.md" for name in ("mini_shots", "e2e_shots", "trec")]
-    told = "".join(page.read_text(encoding="utf-8") for page in pages)
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     pictures = re.findall(r"!\[[^]]*\]\(experiments/(figures/[^)]+)\)", README.read_text(encoding="utf-8"))
-    assert len(pictures) == 6 and all(f"({picture})" in told for picture in pictures)
+    assert len(pictures) == 6 and all(f"({picture})" in text for picture in pictures)
     assert all((ROOT / "experiments" / picture).stat().st_size < 80_000 for picture in pictures)
