@@ -237,7 +237,8 @@ def test_a_sweep_lists_its_failures_after_all_runs(sweep):
         """  peft-run shots=5 seed=2 'method.text='"'"'a b'"'"''""",
         "    SystemExit: 4",
         """  peft-run shots=5 seed=3 'method.text='"'"'a b'"'"''""",
-        "    method._target_=os.system is not possible: it has to be inside peft_cli.method, or in a package that --plugin names",
+        "    method._target_=os.system is not possible: it has to be inside peft_cli.method, or in a package that "
+        "--plugin names",
     ]
 
 
