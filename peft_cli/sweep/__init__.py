@@ -6,15 +6,18 @@ composed runs -> sort out (finished, failed earlier, to do) -> plan.py, or an en
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveInt
 
 from peft_cli.run_folder.failure import Failure, repeat_command
+from peft_cli.run_folder.files import make_folder
 from peft_cli.run_folder.lock import owner
 from peft_cli.run_folder.result import RunFolder, folder_of
 
@@ -98,8 +101,17 @@ def sweep(
     to_do = [run for path, run in distinct.items() if states[path] != "finished" and path not in failures]
     print(summary(len(runs), len(distinct), len(failures), len(to_do)), file=sys.stderr)
     if to_do:
+        for root in {run.config["runs"] for run in to_do}:
+            check_writable(Path(root))
         failures |= engine(to_do)
     return [failures.get(str(run.folder.path)) for run in runs]
+
+
+def check_writable(root: Path) -> None:
+    """Makes the folder of all runs; raises ValueError where nothing can be written there."""
+    make_folder(root)
+    if not os.access(root, os.W_OK):
+        raise ValueError(f"runs={root} cannot be written to, and not all of its runs are finished; change runs=")
 
 
 def summary(n_combinations: int, n_runs: int, n_failed: int, n_to_do: int) -> str:

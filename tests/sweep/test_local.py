@@ -242,6 +242,15 @@ def test_runs_that_is_a_file_is_one_sentence(peft_run, tmp_path):
     assert (tmp_path / "taken").read_text() == "mine"
 
 
+def test_runs_that_cannot_be_written_to_is_one_sentence_unless_all_are_finished(peft_run, tmp_path, monkeypatch):
+    peft_run("-m", "seed=0,9")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere but on a read-only disk
+    assert peft_run("-m", "seed=0,9")[0] == 0
+    code, err = peft_run("-m", "seed=0,10")
+    assert code == 2 and len(done(tmp_path)) == 2
+    assert err.splitlines()[-1].startswith("peft-run: runs=runs cannot be written to, and not all of its runs are")
+
+
 def test_what_a_run_prints_is_not_written_through_a_link(peft_run, tmp_path):
     mine = tmp_path / "mine.txt"
     mine.write_text("mine")
