@@ -1,4 +1,4 @@
-"""The sweeps of experiments/ that go on from one another, and every one's composition."""
+"""The sweeps of experiments/ that start from one another, and the composition of all."""
 
 import json
 import sys
@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from peft_cli.cli.run import main
-from peft_cli.report.runs import as_run
+from peft_cli.report.runs import parse_run
 from peft_cli.report.tables import labels, rows
 
 ROOT = Path(__file__).parents[1]
-QUICK = ["train.steps=1", "train.validate_every=null", "train.batch_size=2", "test_limit=1", "decode.max_new_tokens=2"]
+QUICK = [
+    *("train.steps=1", "train.validate_every=null", "train.batch_size=2", "test_limit=1", "decode.max_new_tokens=2"),
+    "launcher=basic",  # in this process, which has loaded torch
+]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
 
 
@@ -29,13 +32,13 @@ def peft_run(*arguments: str) -> int:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """The folder of the sources' runs, and of what went on from them."""
+    """The folder of the runs that others start from, and of those."""
     folder = tmp_path_factory.mktemp("runs")
     assert peft_run("-m", "+experiment=transfer_source", "seed=0,1", f"runs={folder}", *QUICK) == 0
     return folder
 
 
-def went_on(runs: Path, experiment: str, *arguments: str) -> list[dict]:
+def run_experiment(runs: Path, experiment: str, *arguments: str) -> list[dict]:
     """The results of an experiment, with mini in place of a data set that has to be fetched."""
     before = set(runs.glob("**/result.json"))
     command = ["-m", f"+experiment={experiment}", "data=mini", f"runs={runs}", *QUICK, *arguments]
@@ -51,13 +54,13 @@ def test_every_experiment_composes(experiment, capsys):
 
 @pytest.fixture(scope="module")
 def intermediate(runs) -> list[dict]:
-    """Two runs of SPT that went on from two others."""
-    return went_on(runs, "intermediate_spt", "seed=0,1")
+    """Two runs of SPT that start from two others."""
+    return run_experiment(runs, "intermediate_spt", "seed=0,1")
 
 
 @pytest.mark.parametrize("method", ["spt", "dept"])
-def test_a_transfer_goes_on_from_the_source_of_its_seed(runs, intermediate, method):
-    made = intermediate if method == "spt" else went_on(runs, "dept_transfer", "seed=0,1")
+def test_a_transfer_starts_from_the_source_of_its_seed(runs, intermediate, method):
+    made = intermediate if method == "spt" else run_experiment(runs, "dept_transfer", "seed=0,1")
     assert sorted(result["run"]["seed"] for result in made) == [0, 1]
     for result in made:
         (source,) = result["sources"]
@@ -65,24 +68,24 @@ def test_a_transfer_goes_on_from_the_source_of_its_seed(runs, intermediate, meth
         assert source["run"]["shots"] is None and len(source["sha256"]) == 64 and result["run"]["shots"] == 50
 
 
-def test_a_prompt_alone_goes_on_without_a_and_b(runs):
-    (result,) = went_on(runs, "dept_transfer_prompt", "seed=1")
+def test_a_prompt_alone_is_taken_without_a_and_b(runs):
+    (result,) = run_experiment(runs, "dept_transfer_prompt", "seed=1")
     assert result["config"]["init_tensors"] == ["prompt"] and result["sources"][0]["run"]["method"] == "dept"
 
 
 def test_prompts_are_averaged_over_all_seeds_of_the_source(runs):
-    (result,) = went_on(runs, "prompt_average", "seed=0")
+    (result,) = run_experiment(runs, "prompt_average", "seed=0")
     assert [source["run"]["seed"] for source in result["sources"]] == [0, 1]
 
 
 def test_the_report_shows_intermediate_as_its_own_row(runs, intermediate):
-    direct = went_on(runs, "intermediate_spt", "seed=0", "init_from=null")
-    table = rows([as_run(Path(), result) for result in [*intermediate, *direct]])
-    found = dict(zip(labels(table), (len(row.runs) for row in table), strict=True))
-    assert found == {"spt (init_from=mini with all shots)": 2, "spt (init_from=null)": 1}
+    direct = run_experiment(runs, "intermediate_spt", "seed=0", "init_from=null")
+    table = rows([parse_run(Path(), result) for result in [*intermediate, *direct]])
+    counts = dict(zip(labels(table), (len(row.runs) for row in table), strict=True))
+    assert counts == {"spt (init_from=mini with all shots)": 2, "spt (init_from=null)": 1}
 
 
-def test_a_transfer_without_its_source_says_so(tmp_path, capsys):
+def test_a_transfer_without_its_source_is_refused(tmp_path, capsys):
     assert peft_run("+experiment=intermediate_spt", "data=mini", "seed=5", f"runs={tmp_path}", *QUICK) == 2
     assert "seed=5-* matches no folder of a finished run; run its source first" in capsys.readouterr().err
 
