@@ -1,4 +1,4 @@
-"""The README's table is experiments/mini_50.md with fewer columns: `python -m tests.readme` writes it."""
+"""Writes the README's table, which is experiments/mini_50.md with fewer columns: `python -m tests.readme`."""
 
 from pathlib import Path
 
