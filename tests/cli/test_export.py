@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from peft_cli.cli.export import build, export, main
 from peft_cli.config.targets import resolve
@@ -31,14 +31,14 @@ NONE += [("bitfit", "gpt2"), ("unipelt", "bart"), ("ft_top2", "gpt2"), ("ft", "t
 @pytest.fixture
 def run(tmp_path, request):
     """A finished run's folder of a method on a backbone, and the method with tensors that are not its first ones."""
-    name, family = request.param
+    name, family, *dtype = request.param
     backbone = make_backbone(family)
     backbone.model.save_pretrained(tmp_path / "model")
     backbone.tokenizer.save_pretrained(tmp_path / "model")
     config = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "method" / f"{name}.yaml")) | CHANGES.get(name, {})
-    keys = {"dtype": "fp32", "device": "cpu", "separator": "|" if family == "llama" else None}
+    keys = {"dtype": (dtype or ["fp32"])[0], "device": "cpu", "separator": "|" if family == "llama" else None}
     keys |= {"max_source_tokens": 24, "max_target_tokens": 12, "name": str(tmp_path / "model")}
-    sections = {"backbone": {"_target_": "peft_cli.backbone.load", **keys}, "method": config}
+    sections = {"backbone": {"_target_": "peft_cli.backbone.loading.load_backbone", **keys}, "method": config}
     sections["data"] = {"_target_": "peft_cli.data.Data", "labels": list(backbone.encoder.labels)}
     sections["data"] |= {"train": [], "validation": [], "test": [], "metrics": []}
     method = build(sections)
@@ -66,7 +66,7 @@ def test_hf_peft_computes_the_same(run, tmp_path):
     batch = backbone.batch(backbone.encode(examples_for(backbone)))
     with torch.no_grad():
         logits, _ = backbone.forward(method.inputs(batch))
-        theirs = model(**batch).logits
+        theirs = model(**batch.tensors()).logits
     assert torch.allclose(at_targets(theirs, batch), logits, atol=1e-5)
 
 
@@ -91,7 +91,7 @@ def test_hf_peft_writes_the_same(run, tmp_path):
     (row,) = backbone.encode(examples_for(backbone)[:1])
     batch = backbone.batch([row], training=False)
     ours = backbone.generate(method.inputs(batch), num_beams=1, max_new_tokens=6, min_new_tokens=6)
-    theirs = model.generate(**batch, do_sample=False, max_new_tokens=6, min_new_tokens=6, pad_token_id=2)
+    theirs = model.generate(**batch.tensors(), do_sample=False, max_new_tokens=6, min_new_tokens=6, pad_token_id=2)
     read = batch.input_ids.shape[1] if backbone.family.is_decoder_only else 0
     assert torch.equal(ours, theirs[:, read:])
 
@@ -109,6 +109,16 @@ def test_what_hf_peft_has_not_got_says_how_to_load_it_in_two_lines(run, tmp_path
     with torch.no_grad():
         outs = [m.backbone.forward(m.inputs(batch))[0] for m in (load_run, method)]
     assert torch.equal(*outs)
+
+
+@pytest.mark.parametrize("run", [("lora", "roberta", "bf16")], indirect=True, ids=["bf16"])
+def test_a_head_in_16_bits_is_exported_as_it_was_stored(run, tmp_path):
+    stored, out = load_file(run[0] / "method.safetensors"), export(run[0], tmp_path / "adapter")
+    head = {name.removeprefix("adopted."): p for name, p in stored.items() if name.startswith("adopted.")}
+    exported = load_file(out / "adapter_model.safetensors")
+    assert {p.dtype for p in head.values()} == {torch.float32} and len(head) == 4
+    for name, tensor in head.items():
+        assert torch.equal(exported[f"base_model.model.{name.replace('/', '.')}"], tensor.bfloat16())
 
 
 def test_an_unfinished_run_is_refused(tmp_path):
