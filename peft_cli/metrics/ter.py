@@ -11,7 +11,7 @@ from peft_cli.metrics.protocols import Protocol, collapse_whitespace, reference_
 
 
 def ter(predictions: Sequence[str], references: Sequence[Sequence[str]], protocol: Protocol) -> Score:
-    """TER in percent, lower is better; a lacking reference is left out whatever the protocol pads with.
+    """TER in percent, lower is better; a missing reference is left out whatever the protocol pads with.
 
     Within 0.1 of tercom 0.7.25, which shifts a few long blocks differently. Takes minutes for some thousand items.
     """

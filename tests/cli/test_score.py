@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peft_cli.cli.report import main as report
-from peft_cli.cli.score import main, read_files, read_texts
+from peft_cli.cli.score import main, read_files, read_texts, run_choices
 from peft_cli.metrics import score
 from tests.cli.test_report import make_result, tabulated
 
@@ -279,6 +279,25 @@ def test_a_wrong_request_is_one_sentence(file, tmp_path, capsys, arguments, sent
 def test_a_broken_result_beside_the_predictions_is_one_sentence(run, capsys, content):
     (run / "result.json").write_text(content, encoding="latin-1")
     assert str(run / "result.json") in refusal(capsys, [str(run / "predictions.jsonl")])
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda own: st.lists(own))
+RESULTS = st.fixed_dictionaries(
+    {}, optional={"run": JSON | st.fixed_dictionaries({"data": JSON}), "scored": st.dictionaries(st.text(), JSON)}
+)
+
+
+@FEW
+@given(content=st.binary(max_size=80) | (RESULTS | JSON).map(json.dumps).map(str.encode))
+def test_any_result_beside_the_predictions_names_a_run_or_is_refused_in_one_sentence(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "result.json").write_bytes(content)
+    try:
+        protocol, data = run_choices(folder / "predictions.jsonl")
+    except ValueError as error:
+        assert str(folder) in str(error) and "\n" not in str(error)
+    else:
+        assert isinstance(protocol, str) and isinstance(data, str)
 
 
 def test_nothing_from_a_file_controls_the_terminal(tmp_path, capsys):

@@ -27,11 +27,13 @@ def test_meteor_equals_webnlgs_own_script(golden, texts):
     assert meteor / 100 == pytest.approx(golden["webnlg2017"]["official"]["METEOR"], abs=1e-9)
 
 
-def test_the_protocols_of_dart_and_lora_give_meteor_the_same_words_here(golden, texts):
+def test_dart_and_lora_give_meteor_the_same_predictions(texts):
     rules = [load_protocol(name) for name in ("dart", "lora_geneval")]
     items = [make_items(*texts, rule) for rule in rules]
-    hyps = [split_words(one.predictions, one.references, rule)[0] for one, rule in zip(items, rules, strict=True)]
-    assert hyps[0] == hyps[1] and golden["dart"]["official"]["METEOR"] == golden["lora_protocol"]["official"]["METEOR"]
+    first, second = (
+        split_words(one.predictions, one.references, rule)[0] for one, rule in zip(items, rules, strict=True)
+    )
+    assert first == second and len(first) == len(texts[0])
 
 
 def test_without_java_it_is_absent_with_the_reason(texts, without_java):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from peft_cli.metrics import NO_REFERENCE, find_metric, metric_names, score
+from peft_cli.metrics import NO_REFERENCE, check_request, find_metric, metric_names, score
 
 TEXTS = ["The Vaults is a pub .", "cheap food", "", "Œuvre, naïve 東京 ¡olé!"]
 REFERENCES = [["The Vaults is a pub.", "A pub."], ["Cheap food by the river"], ["x", "y", "z"], ["Œuvre naïve 東京"]]
@@ -75,17 +75,48 @@ def test_a_part_has_the_scores_that_it_has_alone():
     assert set(scores.values) == {key + end for key in ("bleu", "rouge_l") for end in ("", "_seen", "_unseen")}
 
 
+def test_a_part_has_a_reason_of_its_own_only_where_it_differs():
+    parts = {"same": [0, 1], "nothing": []}
+    scores = score(["pearson"], ["1", "x"], [["1"], ["2"]], "glue", parts=parts)
+    reason = "1 of the predictions are no numbers"
+    assert scores.reasons == {"pearson": reason, "pearson_nothing": NO_REFERENCE}
+    assert scores.values == {"pearson": None, "pearson_same": None, "pearson_nothing": None}
+
+
+def test_parts_are_grouped_by_their_own_inputs():
+    texts, references, sources = ["a b", "c", "d"], [["a b"], ["c"], ["x"]], ["s", "t", "s"]
+    scores = score(["rouge_l"], texts, references, "lora_geneval", sources, parts={"first": [0, 1]})
+    assert scores.values == {"rouge_l": 50.0, "rouge_l_first": 100.0}  # "d" replaces "a b" where both are there
+    assert scores.items["parts"]["first"]["items"] == 2
+
+
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
         (["blue"], "there is no metric blue; there are accuracy, bertscore, bleu"),
         (["bleu=4"], "bleu takes no argument"),
+        (["bleurt=", "bleu"], "bleurt= is not possible: write bleurt=<folder>"),
+        (["bleurt=a", "bleurt=b"], "bleurt=a and bleurt=b would have one column; score with one of them at a time"),
         (["bertscore"], "bertscore is not possible: write bertscore=<folder>"),
     ],
 )
 def test_a_metric_that_there_is_not_is_one_sentence(names, sentence):
     with pytest.raises(ValueError, match=sentence):
         score(names, TEXTS, REFERENCES)
+
+
+def test_a_metric_that_is_named_twice_is_computed_once():
+    assert score(["bleu", "bleu"], TEXTS, REFERENCES).values == score(["bleu"], TEXTS, REFERENCES).values
+
+
+@pytest.mark.parametrize(
+    ("protocol", "names", "sentence"),
+    [("e3e", [], "protocol=e3e"), (None, ["blue"], "no metric blue"), (None, ["bleurt=a", "bleurt=b"], "one column")],
+)
+def test_a_request_is_checked_before_anything_is_scored(protocol, names, sentence):
+    check_request("plain", ["bleu", "ter"])
+    with pytest.raises(ValueError, match=sentence):
+        check_request(protocol, names)
 
 
 def test_the_first_metric_selects():

@@ -39,8 +39,8 @@ class Protocol:
     def choose(self, references: Sequence[str]) -> list[str]:
         """The normalised references that count; an empty one does not."""
         chosen = [text for ref in references[: self.most_references] if (text := self.reference(ref)).strip()]
-        n_lacking = (self.most_references or 0) - len(chosen)
-        return chosen + chosen[:1] * n_lacking if self.padding == "repeat" else chosen
+        n_missing = (self.most_references or 0) - len(chosen)
+        return chosen + chosen[:1] * n_missing if self.padding == "repeat" else chosen
 
 
 def reference_streams(
