@@ -26,7 +26,8 @@ from peft_cli.sweep.board import Board
 from peft_cli.sweep.gpus import visible_gpus
 from peft_cli.sweep.worker import STOPPED, work
 
-WARM = ["peft_cli.sweep.warm"]  # what the process that is copied has imported
+# what the process that is copied has imported; it computes nothing, so that it has no thread and no state of a GPU
+WARM = [f"peft_cli.{name}" for name in ("run", "train", "evaluate", "cost", "backbone.loading", "run_folder.init_from")]
 POLL_SECONDS = 0.5  # between two looks at the processes
 ELSEWHERE_SECONDS = 3.0  # between two looks at a run that another process does
 HINTS = {

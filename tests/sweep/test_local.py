@@ -230,7 +230,8 @@ def test_a_gpu_whose_driver_does_not_answer_is_none(monkeypatch, tmp_path):
 
 
 def test_the_process_that_is_copied_has_what_a_run_imports():
-    code = "import sys, peft_cli.sweep.warm; print({'torch', 'transformers', 'peft_cli.train'} - sys.modules.keys())"
+    wanted = "{'torch', 'transformers', 'peft_cli.train', 'peft_cli.backbone.model', 'peft_cli.run_folder.checkpoint'}"
+    code = f"import sys, {', '.join(local.WARM)}; print({wanted} - sys.modules.keys())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert printed == "set()\n"
 
