@@ -96,10 +96,10 @@ def copied(root: Path, tree: Path) -> Path:
 
 
 class Trial:
-    """Tries mutants in copies of a tree, and keeps what it learns in .mutants/."""
+    """Tries mutants in copies of a tree, and keeps what it learns in a folder."""
 
-    def __init__(self, root: Path, scratch: Path, jobs: int, tests: Sequence[str]):
-        self.folder, self.free = root / ".mutants", SimpleQueue[Path]()
+    def __init__(self, root: Path, folder: Path, scratch: Path, jobs: int, tests: Sequence[str]):
+        self.folder, self.free = folder.absolute(), SimpleQueue[Path]()
         self.folder.mkdir(exist_ok=True)
         trees = [copied(root, scratch / f"tree{i}") for i in range(jobs)]
         for tree in trees:
@@ -221,12 +221,13 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> None:
     parser.add_argument("--lines", metavar="FIRST-LAST", help="only mutants of these lines")
     parser.add_argument("--since", metavar="REVISION", help="only mutants of lines changed since this revision of git")
     parser.add_argument("--tests", nargs="+", default=[], help="tests that may kill a mutant; all, if not given")
+    parser.add_argument("--state", type=Path, default=root / ".mutants", help="the folder of results")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants tried at a time")
     options = parser.parse_args(arguments)
     chosen = selected(root, options)
     FORK.set_forkserver_preload([*SHARED])
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        trial = Trial(root, Path(scratch), options.jobs, options.tests)
+        trial = Trial(root, options.state, Path(scratch), options.jobs, options.tests)
         pool = ThreadPoolExecutor(options.jobs)
         try:
             results = []
