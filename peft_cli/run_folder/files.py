@@ -34,7 +34,7 @@ def one_line(text: object) -> str:
 @cache
 def warn_once(text: str) -> None:
     """Prints a warning on stderr, unless this process has printed it already."""
-    print(f"peft-run: {one_line(text)}", file=sys.stderr, flush=True)
+    print(f"peft-run: {one_line(text)}", file=sys.stderr)
 
 
 def make_folder(path: Path) -> None:

@@ -56,7 +56,7 @@ class Local:
         self.running: list[Running] = []
         self.elsewhere: list[Run] = []  # what another process does at the moment
         self.failures: dict[str, Failure] = {}
-        self.signals: list[int] = []  # that asked to stop
+        self.signals: list[int] = []  # that were received, each a request to stop
 
     def __call__(self, runs: Sequence[Run]) -> dict[str, Failure]:
         """Does the runs and returns the failures; raises Stopped after a signal, when all runs have stopped."""

@@ -232,7 +232,7 @@ def gpu_need(found: Sequence[Estimate], jobs_per_gpu: int) -> str:
     peak = max((estimate.gpu_bytes for estimate in found if estimate.gpu_bytes), default=None)
     if peak is None:
         return f"jobs_per_gpu={jobs_per_gpu}: its memory is unknown, as no run like these has finished on a GPU"
-    need = f"jobs_per_gpu={jobs_per_gpu} needs {format_bytes(jobs_per_gpu * peak)} of each GPU, beside CUDA's own"
+    need = f"jobs_per_gpu={jobs_per_gpu} needs {format_bytes(jobs_per_gpu * peak)} of each GPU, besides CUDA's own"
     size = smallest_memory(visible_gpus())
     if size is None:
         return f"{need}; how much these GPUs have is unknown here"

@@ -1,4 +1,4 @@
-"""What Slurm knows about jobs. Its own commands are asked, so that nothing hangs where no accounting runs."""
+"""What Slurm knows about jobs, by its own commands, so that nothing hangs where no accounting runs."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from peft_cli.sweep import Run, Task, queue
 from peft_cli.sweep.board import Board
 from peft_cli.sweep.worker import limit_threads, redirect, report_error
 
-NOTICE_SECONDS = 120  # before its time limit a job is told, at most; Slurm looks about every 30 seconds
+NOTICE_SECONDS = 120  # of notice before a job's time limit, at most; Slurm looks about every 30 seconds
 BUSY_SECONDS = 5.0  # between two tries of a job to get a run that another process holds
 MOST_STARTS = 100  # of one job: a run whose steps never reach a checkpoint would be requeued for ever
 MISSING = 3  # times a job has to be missing in the queue, since files may take a while to be seen

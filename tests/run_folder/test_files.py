@@ -59,8 +59,10 @@ def test_a_json_file_is_read_up_to_a_size(tmp_path, monkeypatch):
 def test_what_is_no_regular_file_is_not_read(tmp_path, kind):
     path = tmp_path / "a"
     {"pipe": lambda: os.mkfifo(path), "device": lambda: path.symlink_to("/dev/zero"), "folder": path.mkdir}[kind]()
+    n_open = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(ValueError, match="cannot be read: it is no regular file"):
         read_json(path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == n_open
 
 
 def test_an_absent_file_is_an_error_of_its_own(tmp_path):

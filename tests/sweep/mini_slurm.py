@@ -83,7 +83,7 @@ StorageLoc=slurm_acct_db
 
 
 class Impossible(RuntimeError):
-    """There can be no Slurm on this machine; says what is missing."""
+    """There can be no Slurm on this machine, and why."""
 
 
 class MiniSlurm:
@@ -125,7 +125,7 @@ class MiniSlurm:
                 done = subprocess.run(["apt-get", "-qq", *command], env=environment, capture_output=True, text=True)
                 if done.returncode:
                     last = (done.stderr.splitlines() or ["it failed"])[-1]
-                    raise Impossible(f"a Slurm of one's own needs {', '.join(absent)}, and apt-get says: {last}")
+                    raise Impossible(f"a Slurm of one's own needs {', '.join(absent)}, and apt-get fails: {last}")
         if not self.succeeds(*UNSHARE, "true"):
             raise Impossible("a Slurm of one's own needs the right to make namespaces (unshare --pid --mount-proc)")
 
@@ -183,7 +183,7 @@ class MiniSlurm:
     def state(self, i: int) -> str:
         """The state of a node, such as IDLE, MIXED, DOWN+NOT_RESPONDING.
 
-        sinfo is not asked: it calls a node that is down mixed or completing while a job counts as being on it, which
+        sinfo is not used: it calls a node that is down mixed or completing while a job counts as being on it, which
         may not end where the node was lost while the job was ending.
         """
         return self.run("scontrol", "show", "node", f"n{i}").partition("State=")[2].split()[0]

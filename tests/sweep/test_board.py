@@ -105,7 +105,7 @@ def test_a_narrow_terminal_breaks_the_name_and_keeps_the_step(run):
     assert "7/40" in board.console.file.getvalue() and "loss 2.5" in board.console.file.getvalue()
 
 
-def test_what_a_failure_says_cannot_control_the_terminal(run):
+def test_a_failure_cannot_control_the_terminal(run):
     with terminal(Board(1, 1), False) as board:
         board.show_failed(run, Failure("\x1b[2J", False))
     assert "\x1b" not in board.console.file.getvalue()

@@ -139,7 +139,7 @@ def test_a_plan_of_a_sweep_prints_and_starts_nothing(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("sizes", "needs"),
     [
-        ((80_000, 7_000), "needs 6.0 GiB of each GPU, beside CUDA's own; the smallest has 6.8 GiB: it fits"),
+        ((80_000, 7_000), "needs 6.0 GiB of each GPU, besides CUDA's own; the smallest has 6.8 GiB: it fits"),
         ((80_000, 6_000), "the smallest has 5.9 GiB: it does not fit, so lower jobs_per_gpu"),
         (("[N/A]", 80_000), "how much these GPUs have is unknown here"),
     ],

@@ -159,9 +159,9 @@ def test_runs_that_slurm_ends_go_on_and_end_with_the_same_bits(slurm, peft_run, 
     runs = tmp_path / "cluster"
     wait_for(lambda: len(logs(runs)) == 4)
     ids = jobs(runs).values()
-    told, hung = (job for job in ids if job in running(slurm, 1))
+    ended, hung = (job for job in ids if job in running(slurm, 1))
     others = [job for job in ids if job in running(slurm, 2)]
-    for job in (told, hung):
+    for job in (ended, hung):
         slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
     slow_disk.write_text(hung)
     urgent = "sbatch --parsable --partition=urgent --nodes=1 --nodelist=n2 --ntasks=2 --output=/dev/null --wrap=true"
@@ -174,8 +174,8 @@ def test_runs_that_slurm_ends_go_on_and_end_with_the_same_bits(slurm, peft_run, 
     wait_for(lambda: slurm.state(2).startswith("DOWN"))
     slurm.start_node(2)
     assert lost and all(restarts(slurm, job) for job in others)
-    wait_for(lambda: restarts(slurm, told) and all(restarts(slurm, job) >= 2 for job in lost))
-    slurm.run("scontrol", "update", f"JobId={told}", "TimeLimit=60")
+    wait_for(lambda: restarts(slurm, ended) and all(restarts(slurm, job) >= 2 for job in lost))
+    slurm.run("scontrol", "update", f"JobId={ended}", "TimeLimit=60")
     wait_for(lambda: f"its Slurm job {hung} ended as TIMEOUT" in (tmp_path / "err.txt").read_text())
     slow_disk.unlink()
     assert client.wait(timeout=300) == 0, (tmp_path / "err.txt").read_text()
@@ -232,7 +232,7 @@ def test_what_slurm_refuses_is_one_sentence(sweep):
 
 
 @on_slurm
-def test_without_slurm_one_sentence_says_so(sweep, environment):
+def test_without_slurm_there_is_one_sentence(sweep, environment):
     environment["PATH"] = str(Path(sys.executable).parent)
     client = sweep("task", "seed=0,1")
     err = client.communicate(timeout=300)[1]
@@ -241,9 +241,9 @@ def test_without_slurm_one_sentence_says_so(sweep, environment):
 
 @pytest.fixture
 def job(tmp_path):
-    """Start what a job does, with a scontrol that writes down what it is asked."""
+    """Start what a job does, with a scontrol that writes down its arguments."""
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "scontrol").write_text("#!/bin/sh\necho $@ > asked\n")
+    (tmp_path / "bin" / "scontrol").write_text("#!/bin/sh\necho $@ > arguments\n")
     (tmp_path / "bin" / "scontrol").chmod(0o755)
     script, started = IN_A_JOB.format(config=CONFIG, choices=CHOICES), []
 
@@ -272,7 +272,7 @@ def test_the_notice_of_a_time_limit_requeues_a_job_that_still_loads(job, tmp_pat
     process = job("load")
     wait_for((tmp_path / "loads").exists)
     process.send_signal(signal.SIGUSR2)
-    assert process.wait(timeout=120) == 0 and (tmp_path / "asked").read_text() == "requeue 7\n"
+    assert process.wait(timeout=120) == 0 and (tmp_path / "arguments").read_text() == "requeue 7\n"
     assert not list(tmp_path.rglob("error.json"))
 
 
@@ -303,7 +303,7 @@ def test_a_lost_run_that_slurm_refuses_is_submitted_again_later_but_not_for_ever
     ("last", "never"),
     [("srun: error: Unable to create step for job 2: Job/step already completing", True), ("x", False)],
 )
-def test_a_job_in_which_slurm_could_not_start_the_run_is_told_apart(last, never, tmp_path):
+def test_a_job_in_which_slurm_could_not_start_the_run_is_recognised(last, never, tmp_path):
     run = Run([], CONFIG | {"runs": str(tmp_path)}, CHOICES)
     run.folder.path.mkdir(parents=True)
     printed = tmp_path / "log.out"
