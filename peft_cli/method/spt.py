@@ -16,7 +16,7 @@ from peft_cli.method.pt import PT
 class SPT(PT):
     """[s P; X], [P; s X] or s [P; X]: prompt tuning with a trained scale s, which is 1 at step 0, where SPT equals PT.
 
-    Hu, Meinel and Yang, 2023, https://arxiv.org/abs/2309.06759. The paper's abstract tells of the scale, but no public
+    Hu, Meinel and Yang, 2023, https://arxiv.org/abs/2309.06759. The paper's abstract names the scale, but no public
     text or code of it gives the formula: this is our reading, and cannot be called the paper's. So what is scaled
     (`scale_target`: prompt, input or both) and the scale's shape are options, and the default is the plainest reading:
     s [d_model] on the prompt. `scale_shape` d_model is a number for each dimension, tokens one for each vector (of the
