@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -10,14 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from peft_cli.report.document import Section, one_line
+from peft_cli.report.document import Section
 from peft_cli.report.folders import Inventory, find_runs
 from peft_cli.report.formats import format_module, formats, render
 from peft_cli.report.performance import performance, runs_without_result
 from peft_cli.report.runs import check_metrics, where
 from peft_cli.report.tables import tables
+from peft_cli.run_folder.files import one_line
 
-PLAIN = {"±": "+-", "≈": "~", "·": "-", "≤": "<=", "≥": ">="}  # for what has no such signs
+PLAIN = str.maketrans({"±": "+-", "≈": "~", "·": "-"})  # for a terminal without such signs
 
 
 class Parser(ArgumentParser):
@@ -175,19 +175,14 @@ def write_all(folder: Path, sections: Sequence[Section], inventory: Inventory) -
 
 
 def print_text(text: str) -> None:
-    """Prints a text; a sign that the terminal's encoding lacks becomes the closest one that it has."""
+    """Prints a text; where the terminal's encoding lacks a sign, in signs that it has."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "plain").decode(encoding), end="", flush=True)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(PLAIN).encode(encoding, "replace").decode(encoding)
+    print(text, end="", flush=True)
 
-
-def replace_signs(error: UnicodeError) -> tuple[str, int]:
-    """Returns what is written in place of signs that an encoding lacks, and where it goes on."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return "".join(PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
-
-
-codecs.register_error("plain", replace_signs)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,9 +19,10 @@ from sacrebleu.metrics import BLEU
 from peft_cli.metrics import make_items
 from peft_cli.metrics.bleu import bleu_against
 from peft_cli.metrics.protocols import load_protocol
-from peft_cli.report.folders import BROKEN, read_lines
+from peft_cli.report.folders import BROKEN
 from peft_cli.report.intervals import CONFIDENCE
 from peft_cli.report.runs import Run
+from peft_cli.run_folder.files import read_lines
 
 AT_ONCE = 100  # resamples that are drawn together, to bound memory
 CLOSE = 1e-6  # points by which a score that is computed again may be off

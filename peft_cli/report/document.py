@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-# control characters, what changes the direction of text, and halves of characters: a terminal would obey them
-UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
-)
-
-
-def printable(text: object) -> str:
-    """Returns a text with U+FFFD in place of each character that a terminal or an encoder cannot print."""
-    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(text))
-
-
-def one_line(text: object) -> str:
-    """Returns a printable text whose line ends and tabs are single spaces."""
-    return " ".join(printable(text).split())
 
 
 class Cell(NamedTuple):

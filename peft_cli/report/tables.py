@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from peft_cli.report.document import one_line
 from peft_cli.report.measures import STORED, Measure
 from peft_cli.report.runs import Run
+from peft_cli.run_folder.files import one_line
 
 SAME_FOR_SYSTEMS = ("data.sha256.test", "protocol")
 LONGEST_SETTING, LONGEST_LABEL = 60, 200  # characters

@@ -11,7 +11,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from peft_cli.report import figures
 from peft_cli.report.compare import sign
-from peft_cli.report.document import one_line
 from peft_cli.report.figures import draw_figures, kinds
 from peft_cli.report.figures.benchmarks import benchmarks
 from peft_cli.report.figures.learning import validations
@@ -25,6 +24,7 @@ from peft_cli.report.figures.style import (
     MOST_BANDS,
     N_LOOKS,
     SETTINGS,
+    Point,
     assign_looks,
     looks,
     metric_title,
@@ -32,6 +32,7 @@ from peft_cli.report.figures.style import (
 from peft_cli.report.folders import find_runs
 from peft_cli.report.runs import parse_run
 from peft_cli.report.tables import tables
+from peft_cli.run_folder.files import one_line
 from tests.report.results import METHODS, result, study, write_study
 
 GOLDEN = Path(__file__).parent / "golden"

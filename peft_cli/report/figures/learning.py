@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from peft_cli.report.figures.benchmarks import benchmarks
 from peft_cli.report.figures.panels import panels
 from peft_cli.report.figures.style import MOST_BANDS, Series, draw_series
-from peft_cli.report.folders import BROKEN, read_lines
+from peft_cli.report.folders import BROKEN
 from peft_cli.report.runs import is_number
 from peft_cli.report.tables import Row, Table
+from peft_cli.run_folder.files import read_lines
 
 
 def draw(tables: Sequence[Table], chosen: Sequence[str]) -> Iterator[tuple[str, str, Figure]]:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from peft_cli.report.document import one_line
 from peft_cli.report.figures.style import GREY, Look, Point
+from peft_cli.run_folder.files import one_line
 
 WIDTH, HEIGHT, HIGHEST = 1.85, 1.6, 1.5  # of a panel, in inches; beside a long legend so many times as high as wide
 ALONE = 1.6  # times as large is a panel that has no other beside it

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.typing import RcKeyType
 
 from peft_cli.config.options import options
-from peft_cli.report.document import one_line
+from peft_cli.run_folder.files import one_line
 
 # Okabe and Ito (2008) without yellow, which paper swallows, and two of Tol's; 9 colours, 13 markers and 5 dashes have
 # no common factor, so each of 585 numbers has a look of its own

@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from io import StringIO
 
-from peft_cli.report.document import Section, printable
+from peft_cli.report.document import Section
 from peft_cli.report.runs import Run
+from peft_cli.run_folder.files import printable
 
 SUFFIX = ".csv"
 DESCRIPTION = "one row for each run"
-FORMULA = re.compile(r"[=+\-@\t\uff1d\uff0b\uff0d\uff20].", re.DOTALL)  # what a spreadsheet would compute, in any width
+FORMULA = re.compile(r"[=+\-@\uff1d\uff0b\uff0d\uff20].", re.DOTALL)  # what a spreadsheet would compute, in any width
 
 
 def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
@@ -35,5 +36,5 @@ def as_cell(value: object) -> object:
         return json.dumps(value)
     if not isinstance(value, str):
         return value
-    text = printable(value)
+    text = "\n".join(map(printable, value.split("\n")))
     return f"'{text}" if FORMULA.match(text.lstrip(" ")) else text

@@ -10,8 +10,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
-from peft_cli.report.document import Section, printable
+from peft_cli.report.document import Section
 from peft_cli.report.runs import Run
+from peft_cli.run_folder.files import printable
 
 SUFFIX = ".html"
 DESCRIPTION = "one HTML page"

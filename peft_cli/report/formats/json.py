@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from peft_cli.report.document import UNPRINTABLE, Grid, Section
+from peft_cli.report.document import Grid, Section
 from peft_cli.report.runs import Run
+from peft_cli.run_folder.files import UNPRINTABLE
 
 SUFFIX = ".json"
 DESCRIPTION = "all runs and tables as JSON"
@@ -25,14 +26,14 @@ def write(sections: Sequence[Section], runs: Sequence[Run]) -> str:
         for section in sections
     )
     kept = ({"folder": str(run.folder), **run.fields} for run in runs)
-    text = f'{{"sections": {lines(written)}, "runs": {lines(kept)}}}'
-    return UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)  # they occur inside of texts alone
+    return f'{{"sections": {lines(written)}, "runs": {lines(kept)}}}'
 
 
 def lines(objects: Iterable[dict[str, Any]]) -> str:
     """Returns a list with an object on each line, which takes a fifth of the time of an indented one."""
-    encode = json.JSONEncoder(ensure_ascii=False).encode
-    return "[\n" + ",\n".join(map(encode, objects)) + "\n]"
+    texts = map(json.JSONEncoder(ensure_ascii=False).encode, objects)  # outside of its texts is nothing unprintable
+    escaped = (UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) for text in texts)
+    return "[\n" + ",\n".join(escaped) + "\n]"
 
 
 def table(grid: Grid) -> dict[str, Any]:

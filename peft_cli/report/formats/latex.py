@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import DataRow, Line, TableFormat
 
-from peft_cli.report.document import Cell, Grid, Section, one_line
+from peft_cli.report.document import Cell, Grid, Section
 from peft_cli.report.formats import text_table
 from peft_cli.report.runs import Run
+from peft_cli.run_folder.files import one_line
 
 SUFFIX = ".tex"
 ROWS_OF_A_PAGE = 40

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from peft_cli.report.document import Cell, Section, one_line
+from peft_cli.report.document import Cell, Section
 from peft_cli.report.formats import text_table
 from peft_cli.report.runs import Run
+from peft_cli.run_folder.files import one_line
 
 SUFFIX = ".md"
 DESCRIPTION = "Markdown"
