@@ -41,7 +41,7 @@ class PartialPredictions:
                 if self.take(line):
                     kept.append(line.decode())
         except FileNotFoundError:
-            return []
+            pass  # nothing was predicted yet
         except (OSError, ValueError) as error:
             warn_once(f"{self.path}: {error}; what follows is predicted again")
         return kept
