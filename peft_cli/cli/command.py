@@ -67,7 +67,7 @@ class Flags(ArgumentParser):
         self.add_argument("overrides", nargs="*", help="key=value")
 
     def error(self, message: str) -> NoReturn:
-        """Raise ValueError."""
+        """Raises ValueError."""
         raise ValueError(f"{message}; peft-run --help shows what there is")
 
 
@@ -81,7 +81,7 @@ class Work:
 
 
 def command(load: Callable[[], Work]) -> None:
-    """Do what the command line asks for; `load` is called when there is something to run.
+    """Does what the command line asks for; `load` is called when there is something to run.
 
     Exits with 1 for a run that failed, 2 for a request that cannot be met, 130 after Ctrl-C.
     """
@@ -101,7 +101,7 @@ def command(load: Callable[[], Work]) -> None:
 
 
 def start(load: Callable[[], Work], arguments: Sequence[str]) -> int:
-    """Show or run what some arguments ask for, and return the exit code."""
+    """Shows or runs what some arguments ask for, and returns the exit code."""
     flags = Flags().parse_intermixed_args(arguments)
     use_plugins(flags.plugin, flags.config_dir)
     if flags.help or flags.version:
@@ -123,7 +123,7 @@ def start(load: Callable[[], Work], arguments: Sequence[str]) -> int:
 
 
 def run_once(task: Task, composed: Composed) -> int:
-    """Run a task with one configuration and return the exit code."""
+    """Runs a task with one configuration and returns the exit code."""
     failure = attempt(task, composed)
     if failure and failure.is_wrong_request:
         print(f"peft-run: {failure.reason}", file=sys.stderr)
@@ -131,7 +131,7 @@ def run_once(task: Task, composed: Composed) -> int:
 
 
 def run_sweep(work: Work, compose: Composer, words: Sequence[str]) -> int:
-    """Compose all runs of a sweep, do what is left of them, list what failed, and return the exit code."""
+    """Composes all runs of a sweep, does what is left of them, lists what failed, and returns the exit code."""
     from peft_cli.config.experiments import combine
     from peft_cli.config.values import check
     from peft_cli.sweep import Options, sweep
@@ -152,7 +152,7 @@ def run_sweep(work: Work, compose: Composer, words: Sequence[str]) -> int:
 
 
 def complete_run(run: Composed, complete: Callable[[dict], dict]) -> Composed:
-    """Return a run with its complete configuration; one that cannot be completed stays, and fails alone."""
+    """Returns a run with its complete configuration; one that cannot be completed stays, and fails alone."""
     try:
         return run._replace(config=complete(run.config))
     except (ValueError, OSError):
@@ -160,7 +160,7 @@ def complete_run(run: Composed, complete: Callable[[dict], dict]) -> Composed:
 
 
 def engine(task: Task, draft: Draft, options: Options) -> Engine:
-    """Return what does the runs of a sweep, as the launcher of a configuration has it."""
+    """Returns what does the runs of a sweep, as the launcher of a configuration has it."""
     from peft_cli.config.values import check
     from peft_cli.sweep import local, slurm
 
@@ -178,7 +178,7 @@ def engine(task: Task, draft: Draft, options: Options) -> Engine:
 
 
 def attempt(task: Task, run: Composed | Run) -> Failure | None:
-    """Run a task in this process and return how it failed, if it did; a bug also prints its traceback."""
+    """Runs a task in this process and returns how it failed, if it did; a bug also prints its traceback."""
     try:
         task(run.config, run.choices, run.overrides)
     except (Exception, SystemExit) as error:  # one run of a sweep does not end the others
@@ -190,14 +190,14 @@ def attempt(task: Task, run: Composed | Run) -> Failure | None:
 
 
 def exit_code(failures: Sequence[Failure | None]) -> int:
-    """Return 0 if no run failed, 2 if each was a wrong request, or else 1."""
+    """Returns 0 if no run failed, 2 if each was a wrong request, or else 1."""
     if not any(failures):
         return 0
     return 2 if all(failure and failure.is_wrong_request for failure in failures) else 1
 
 
 def show_config(config: dict[str, Any], flags: Namespace) -> int:
-    """Print a configuration, or the part of it that the flags ask for, as YAML."""
+    """Prints a configuration, or the part of it that the flags ask for, as YAML."""
     from omegaconf import Container, OmegaConf
 
     parts = {"hydra": {"hydra": {"launcher": config.pop("launcher")}}, "job": config}
@@ -212,7 +212,7 @@ def show_config(config: dict[str, Any], flags: Namespace) -> int:
 
 
 def show_hydra(flags: Namespace) -> int:
-    """Print what --shell-completion, --hydra-help or --info asks Hydra for."""
+    """Prints what --shell-completion, --hydra-help or --info asks Hydra for."""
     from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
@@ -232,7 +232,7 @@ def show_hydra(flags: Namespace) -> int:
 
 
 def read_half_written() -> None:
-    """Take the flags, which Hydra does not have, out of the command that a shell asks to complete."""
+    """Takes the flags, which Hydra does not have, out of the command that a shell asks to complete."""
     line = os.environ.get("COMP_LINE", "")
     with suppress(ValueError):
         flags = Flags().parse_intermixed_args(line.split()[1:])
@@ -241,7 +241,7 @@ def read_half_written() -> None:
 
 
 def page() -> str:
-    """Return what --help prints, from the files in conf/ and experiments/."""
+    """Returns what --help prints, from the files in conf/ and experiments/."""
     lines = [PURPOSE, "Groups (group=option; * is the default)"]
     for group, default in groups().items():
         names = options(group).items()
@@ -255,6 +255,6 @@ def page() -> str:
 
 
 def rows(table: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield lines of at most 100 columns with a name and its explanation."""
+    """Yields lines of at most 100 columns with a name and its explanation."""
     for name, text in table:
         yield fill(text, 100, initial_indent=f"{name:<19} ", subsequent_indent=" " * 20, break_on_hyphens=False)

@@ -6,7 +6,7 @@ from peft_cli.cli.command import Work, command
 
 
 def load() -> Work:
-    """Return what peft-run does with a configuration."""
+    """Returns what peft-run does with a configuration."""
     from peft_cli.run import experiment, refuse_impossible
     from peft_cli.run_folder.identity import complete
 
@@ -14,7 +14,7 @@ def load() -> Work:
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Does what the command line asks for."""
     command(load)
 
 

@@ -50,14 +50,14 @@ class ConfigFolders(SearchPathPlugin):
     """Puts the folders of options that a user named behind our own, where Hydra looks for options."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add the folders."""
+        """Adds the folders."""
         for folder in config_folders():
             search_path.append("peft-run", f"file://{folder}")
 
 
 @contextmanager
 def composer() -> Iterator[Composer]:
-    """Yield what composes configurations, with Hydra's global state while it is needed; its errors are ValueErrors."""
+    """Yields what composes configurations, with Hydra's global state while it is needed; its errors are ValueErrors."""
     Plugins.instance().register(ConfigFolders)
     before, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # that of a program that calls this one
     try:
@@ -70,7 +70,7 @@ def composer() -> Iterator[Composer]:
 
 
 def compose(overrides: Sequence[str]) -> Composed:
-    """Return the run that some overrides ask for; raises ValueError where there is none."""
+    """Returns the run that some overrides ask for; raises ValueError where there is none."""
     with composer() as composed:
         return composed(overrides)
 
@@ -82,7 +82,7 @@ class Composer:
         self.choose, self.read = cache(choose), cache(read_single)
 
     def __call__(self, overrides: Sequence[str]) -> Composed:
-        """Return the run that some overrides ask for; raises ValueError where there is none."""
+        """Returns the run that some overrides ask for; raises ValueError where there is none."""
         config, defaults, choices = self.draft(overrides)
         del config["launcher"]
         resolved: Any = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
@@ -93,7 +93,7 @@ class Composer:
         return Composed([*plugin_flags(), *own], config | deepcopy(NAMED), names)
 
     def draft(self, overrides: Sequence[str]) -> Draft:
-        """Return the configuration that some overrides ask for; a value may be missing, and a target has to be ours."""
+        """Returns the configuration that some overrides ask for; values may be missing, but targets are checked."""
         settings, choices = [self.read(line) for line in overrides], {*groups(), "experiment"}
         draft = self.choose(tuple((setting.key, setting.texts[0]) for setting in settings if setting.key in choices))
         draft = with_values(draft, {setting.key: setting.value for setting in settings if setting.key not in choices})
@@ -102,7 +102,7 @@ class Composer:
 
 
 def choose(choices: tuple[tuple[str, str], ...]) -> Draft:
-    """Return the configuration of some options, and of an experiment if it is one of them."""
+    """Returns the configuration of some options, and of an experiment if it is one of them."""
     chosen = {group: option.strip(" '\"") for group, option in choices}
     name = chosen.pop("experiment", None)
     if name is None:
@@ -118,7 +118,7 @@ def choose(choices: tuple[tuple[str, str], ...]) -> Draft:
 
 
 def compose_options(chosen: dict[str, str]) -> Draft:
-    """Return the configuration of some options, as Hydra composes it."""
+    """Returns the configuration of some options, as Hydra composes it."""
     for group, option in chosen.items():
         option_file(group, option)
     config: Any = OmegaConf.to_container(hydra.compose("config", [f"{group}={chosen[group]}" for group in chosen]))
@@ -126,7 +126,7 @@ def compose_options(chosen: dict[str, str]) -> Draft:
 
 
 def with_values(draft: Draft, values: Mapping[str, object]) -> Draft:
-    """Return a copy of a draft with values for some dotted keys, where a mapping is added to the one that is there."""
+    """Returns a copy of a draft with values for some dotted keys, where a mapping is added to the one that is there."""
     config = deepcopy(draft.config)
     for key, value in values.items():
         check_key(key, draft)
@@ -142,7 +142,7 @@ def with_values(draft: Draft, values: Mapping[str, object]) -> Draft:
 
 
 def check_key(key: str, draft: Draft) -> None:
-    """Raise ValueError unless there is a dotted key."""
+    """Raises ValueError unless there is a dotted key."""
     head, *rest = key.split(".")
     config, last = draft.config, key.rpartition(".")[2]
     elsewhere = [f"{group}.{last}" for group in groups() if last in config[group]]
@@ -157,7 +157,7 @@ def check_key(key: str, draft: Draft) -> None:
 
 
 def check_complete(config: Mapping[str, Any]) -> None:
-    """Raise ValueError for a key without a value, and for a folder of runs that cannot be one."""
+    """Raises ValueError for a key without a value, and for a folder of runs that cannot be one."""
     for key, value in leaves(config):
         if value == "???":
             raise ValueError(f"{key} has no value; add {key}=... to the command")
@@ -169,7 +169,7 @@ def check_complete(config: Mapping[str, Any]) -> None:
 
 
 def check_targets(config: Mapping[str, Any]) -> None:
-    """Raise ValueError for a target that its group may not have, and for one where there is no target."""
+    """Raises ValueError for a target that its group may not have, and for one where there is no target."""
     for group in ("data", "backbone", "method"):
         check_target(config[group].get("_target_"), group)
     if flatten := config["data"].get("flatten"):
@@ -181,14 +181,14 @@ def check_targets(config: Mapping[str, Any]) -> None:
 
 
 def experiment_runs() -> Iterator[Composed]:
-    """Yield each run that an experiment of experiments/ asks for."""
+    """Yields each run that an experiment of experiments/ asks for."""
     with composer() as composed:
         for name in options("experiment"):
             yield from map(composed, combine([f"+experiment={name}"]))
 
 
 def describe_error(error: BaseException) -> str:
-    """Return one sentence about an error of Hydra, OmegaConf or YAML, without search paths and types."""
+    """Returns one sentence about an error of Hydra, OmegaConf or YAML, without search paths and types."""
     if isinstance(error, MarkedYAMLError) and error.problem_mark:
         return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}, is not YAML: {error.problem}"
     if isinstance(error, MissingConfigException):  # the other lines are the search path

@@ -25,7 +25,7 @@ class Experiment(NamedTuple):
 
 
 def read_experiment(name: str) -> Experiment:
-    """Return an experiment; raises ValueError where there is none."""
+    """Returns an experiment; raises ValueError where there is none."""
     path = option_file("experiment", name)
     content: Any = OmegaConf.to_container(OmegaConf.load(path))
     if not isinstance(content, dict):
@@ -43,12 +43,12 @@ def read_experiment(name: str) -> Experiment:
 
 
 def chosen_settings(experiment: Experiment, choices: Mapping[str, str]) -> dict[str, object]:
-    """Return the values by dotted key that an experiment has for some choices of options.
+    """Returns the values by dotted key that an experiment has for some choices of options.
 
     They stand in its file as `settings: {"method=pt": {method.lr: 0.3}}`; several choices have a comma between them.
     Raises ValueError for a choice that cannot be.
     """
-    found: dict[str, object] = {}
+    chosen: dict[str, object] = {}
     for condition, values in experiment.settings.items():
         wanted = dict(choice.strip().partition("=")[::2] for choice in condition.split(","))
         for group, option in wanted.items():
@@ -57,12 +57,12 @@ def chosen_settings(experiment: Experiment, choices: Mapping[str, str]) -> dict[
                 raise ValueError(f"{experiment.path}: settings has {condition}; {names}")
             option_file(group, option)
         if all(choices[group] == option for group, option in wanted.items()):
-            found |= values
-    return found
+            chosen |= values
+    return chosen
 
 
 def combine(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of each run of a sweep: every combination of values, also of what an experiment sweeps over.
+    """Returns the overrides of each run of a sweep: every combination of values, also of those that an experiment has.
 
     Of two overrides of one key the last counts. Raises ValueError for two experiments.
     """

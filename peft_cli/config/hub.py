@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached; asked once, so that nothing waits for it again and again."""
+"""Whether the Hugging Face hub can be reached; checked once in a process, as each try may take seconds."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Setting(NamedTuple):
 
 
 def read_override(line: str) -> Setting:
-    """Return what an override sets; several values are a sweep. Keys of `hydra.launcher` are those of `launcher`.
+    """Returns what an override sets; several values are a sweep. Keys of `hydra.launcher` are those of `launcher`.
 
     Raises ValueError for one that cannot be read, and for one that removes or moves something.
     """
@@ -45,7 +45,7 @@ def read_override(line: str) -> Setting:
 
 
 def read_single(line: str) -> Setting:
-    """Return what an override sets; raises ValueError where it has several values."""
+    """Returns what an override sets; raises ValueError where it has several values."""
     setting = read_override(line)
     if len(setting.texts) > 1:
         raise ValueError(f"{line} asks for several runs; add -m to run each, or quote a value that has a comma")
@@ -53,7 +53,7 @@ def read_single(line: str) -> Setting:
 
 
 def quote_paths(value: str) -> str:
-    """Return a value with quotes around what the grammar has no place for, such as `=` in the path of a run folder."""
+    """Returns a value with quotes around what the grammar has no place for, such as `=` in the path of a run folder."""
     is_path = "/" in value and os.path.exists(os.path.expanduser(value))  # noqa: PTH110, PTH111 - they never raise
     if is_path and not re.fullmatch(UNQUOTED, value, re.ASCII):
         return "'" + value.replace("'", r"\'") + "'"
@@ -63,6 +63,6 @@ def quote_paths(value: str) -> str:
 
 
 def quote_piece(match: re.Match[str]) -> str:
-    """Return a piece of a value, with quotes unless it has them or needs none."""
+    """Returns a piece of a value, with quotes unless it has them or needs none."""
     is_readable = match[1] or "\\" in match[0] or re.fullmatch(UNQUOTED, match[0], re.ASCII)
     return match[0] if is_readable else f"'{match[0]}'"

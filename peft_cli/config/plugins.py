@@ -19,7 +19,7 @@ NAMED: dict[str, list[str]] = {"plugins": [], "config_dirs": []}  # in this proc
 
 
 def add_plugin_flags(parser: ArgumentParser) -> None:
-    """Give a command the two flags whose values `use_plugins` takes."""
+    """Gives a command the two flags whose values `use_plugins` takes."""
     about = "a package whose methods, data sets and backbones are accepted; several times"
     parser.add_argument("--plugin", action="append", default=[], metavar="PACKAGE", help=about)
     about = "a folder with options of your own, laid out as conf/; several times"
@@ -27,7 +27,7 @@ def add_plugin_flags(parser: ArgumentParser) -> None:
 
 
 def use_plugins(plugins: Sequence[str], config_dirs: Sequence[str]) -> None:
-    """Accept the targets of some packages and the options of some folders, and no longer those named earlier.
+    """Accepts the targets of some packages and the options of some folders, and no longer those named earlier.
 
     Raises ValueError for a package that cannot be imported and a folder that is absent.
     """
@@ -42,34 +42,34 @@ def use_plugins(plugins: Sequence[str], config_dirs: Sequence[str]) -> None:
 
 
 def plugin_flags() -> list[str]:
-    """Return the flags of `peft-run` that name the same packages and folders."""
+    """Returns the flags of `peft-run` that name the same packages and folders."""
     flags = {"--plugin": "plugins", "--config-dir": "config_dirs"}
     return [word for flag, key in flags.items() for name in NAMED[key] for word in (flag, name)]
 
 
 def packages() -> list[str]:
-    """Return the packages outside this one whose targets are accepted."""
+    """Returns the packages outside this one whose targets are accepted."""
     return [*NAMED["plugins"], *installed_plugins()]
 
 
 @cache
 def installed_plugins() -> tuple[str, ...]:
-    """Return the packages that entry points of installed distributions name."""
+    """Returns the packages that entry points of installed distributions name."""
     return tuple(point.module for point in entry_points(group="peft_cli.plugins"))
 
 
 def config_folders() -> list[Path]:
-    """Return the folders of options beside our own."""
+    """Returns the folders of options beside our own."""
     return [*map(Path, NAMED["config_dirs"]), *(home for path in code_paths()[1:] if (home := path / "conf").is_dir())]
 
 
 def code_paths() -> list[Path]:
-    """Return the folder of this package, and the folder or file of each plug-in."""
+    """Returns the folder of this package, and the folder or file of each plug-in."""
     return [PACKAGE, *(path for name in packages() if (path := code_path(name)))]
 
 
 def code_path(name: str) -> Path | None:
-    """Return the folder of a package or the file of a module, or None where there is neither."""
+    """Returns the folder of a package or the file of a module, or None where there is neither."""
     try:
         spec = find_spec(name)
     except ModuleNotFoundError:

@@ -13,7 +13,7 @@ from peft_cli.config.plugins import packages
 
 
 def resolve(target: str, group: str) -> Callable[..., Any]:
-    """Return the function or class that the `_target_` of a group (data, backbone, method) names.
+    """Returns the function or class that the `_target_` of a group (data, backbone, method) names.
 
     Raises ValueError for a name that does not exist, that is elsewhere, or that is no method where one has to be.
     """
@@ -21,21 +21,21 @@ def resolve(target: str, group: str) -> Callable[..., Any]:
     module, _, attribute = target.rpartition(".")
     wrong = f"{group}._target_={target} is not possible"
     try:
-        found = getattr(import_module(module), attribute, None)
+        value = getattr(import_module(module), attribute, None)
     except ModuleNotFoundError as error:
         if not is_inside(module, str(error.name)):
             raise  # the module is there and needs a library that is not
         raise ValueError(f"{wrong}: there is no module {error.name}") from None
-    if not callable(found) or not is_accepted(f"{found.__module__}.{attribute}", group):
+    if not callable(value) or not is_accepted(f"{value.__module__}.{attribute}", group):
         raise ValueError(f"{wrong}: {module} has no function or class {attribute}")
-    bases = found.__mro__ if isinstance(found, type) else ()
+    bases = value.__mro__ if isinstance(value, type) else ()
     if group == "method" and "peft_cli.method.Method" not in [f"{base.__module__}.{base.__name__}" for base in bases]:
         raise ValueError(f"{wrong}: it has to be a subclass of peft_cli.method.Method")
-    return found
+    return value
 
 
 def check_target(target: object, group: str) -> None:
-    """Raise ValueError for a name that the `_target_` of a group may not have; imports nothing."""
+    """Raises ValueError for a name that the `_target_` of a group may not have; imports nothing."""
     if not is_accepted(str(target), group):
         home = "peft_cli.backbone.loading.load_backbone" if group == "backbone" else f"inside peft_cli.{group}"
         hint = f"it has to be {home}, or in a package that --plugin names"

@@ -36,7 +36,7 @@ LARGEST_EXACT = 2**53  # whole numbers up to here are floats without rounding
 
 
 def check(arguments: Mapping[str, object], function: Callable[..., object], name: str) -> None:
-    """Raise ValueError unless every argument is a parameter of a function and fits its annotation.
+    """Raises ValueError unless every argument is a parameter of a function and fits its annotation.
 
     `name` is the group of keys as users type it ("method"), "" for the top level. Keys that start with "_"
     and parameters without an annotation are passed over.
@@ -54,7 +54,7 @@ def check(arguments: Mapping[str, object], function: Callable[..., object], name
 
 
 def check_value(value: object, annotation: Any, key: str) -> None:
-    """Raise ValueError unless a value fits an annotation; `key` is the value's name as users type it."""
+    """Raises ValueError unless a value fits an annotation; `key` is the value's name as users type it."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     try:
@@ -72,7 +72,7 @@ def is_plain(annotation: Any) -> bool:
 
 
 def requirement(error: ValidationError, annotation: Any) -> str:
-    """Return what a value has to be, from pydantic's errors about it."""
+    """Returns what a value has to be, from pydantic's errors about it."""
     details = error.errors(include_url=False)
     phrases = [PHRASES.get(detail["type"], detail["msg"]).format(**detail.get("ctx", {})) for detail in details]
     concerns_item = any(isinstance(place, int) for place in details[0]["loc"])
@@ -83,7 +83,7 @@ def requirement(error: ValidationError, annotation: Any) -> str:
 
 
 def format_value(value: object) -> str:
-    """Return a value as users type it; text that reads as a number has quotes."""
+    """Returns a value as users type it; text that reads as a number has quotes."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
@@ -95,7 +95,7 @@ def format_value(value: object) -> str:
 
 
 def normalise(value: Any, default: Any) -> Any:
-    """Return a value with each number in the one form that its default declares.
+    """Returns a value with each number in the one form that its default declares.
 
     1 is 1.0 where the default is a float, and 1.0 is 1 elsewhere: the same run is the same configuration.
     """
@@ -112,7 +112,7 @@ def normalise(value: Any, default: Any) -> Any:
 
 
 def expand_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration in which each path has one form, with ~ for the home folder replaced."""
+    """Returns a configuration in which each path has one form, with ~ for the home folder replaced."""
     for name, keys in PATHS.items():
         section = config[name] if name else config
         section |= {key: one_path(section[key]) for key in keys if key in section}
@@ -120,7 +120,7 @@ def expand_paths(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_path(value: Any) -> Any:
-    """Return a path, or each of a list, in the form that pathlib gives it."""
+    """Returns a path, or each of a list, in the form that pathlib gives it."""
     if isinstance(value, list):
         return [one_path(item) for item in value]
     if not isinstance(value, str) or not value:
@@ -129,7 +129,7 @@ def one_path(value: Any) -> Any:
 
 
 def leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yield each value in nested mappings and lists, with its dotted key."""
+    """Yields each value in nested mappings and lists, with its dotted key."""
     if isinstance(node, dict | list):
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             yield from leaves(value, f"{path}.{key}" if path else str(key))

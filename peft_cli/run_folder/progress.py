@@ -15,7 +15,7 @@ PLAIN_SECONDS = 10.0  # between two plain lines
 
 @contextmanager
 def progress(title: str, total: int, before: int = 0) -> Iterator[Callable[..., None]]:
-    """Show how many of `total` steps are done, of which `before` were done by an earlier process.
+    """Shows how many of `total` steps are done, of which `before` were done by an earlier process.
 
     Yields a function that takes how many more are done, and a text to show beside the numbers.
     """
@@ -30,7 +30,7 @@ def progress(title: str, total: int, before: int = 0) -> Iterator[Callable[..., 
 
 
 def plain_lines(title: str, total: int, before: int) -> Callable[..., None]:
-    """Return the function that prints a line on stderr every ten seconds, and one at the end."""
+    """Returns the function that prints a line on stderr every ten seconds, and one at the end."""
     done, start = before, time.monotonic()
     shown_at = start
 

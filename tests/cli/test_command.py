@@ -227,6 +227,34 @@ def test_a_sweep_may_set_a_key_that_the_default_method_has_not_got(sweep):
     assert sweep("-m", "method=ft,ft_top2", "method.top_blocks=3")[0] == 0
 
 
+def test_two_spellings_of_a_value_are_one_run_of_a_sweep(sweep):
+    code, out, _ = sweep("-m", "train.clip=1,1.0", "method.lr=3e-1,0.3", "plan=true")
+    assert code == 0 and "\n1 runs: 1 new" in out
+
+
+def test_each_run_of_a_sweep_has_its_values_resolved_once(peft_run, monkeypatch):
+    texts = []
+    monkeypatch.setitem(globals(), "task", lambda config, *_: texts.append(config["method"]["text"]))
+    peft_run("hydra/launcher=basic", "-m", "method=pt", r"method.text='id \${seed} of ${seed}'", "seed=3,4")
+    assert texts == ["id ${seed} of 3", "id ${seed} of 4"]
+
+
+def test_a_run_that_cannot_be_completed_fails_alone(monkeypatch, capsys):
+    def complete(config):
+        if config["seed"] == 7:
+            raise ValueError("no such data")
+        return config | {"content": {}}
+
+    def task(config, choices, overrides):
+        print(config["seed"], complete(config) == config)
+
+    monkeypatch.setattr(sys, "argv", ["peft-run", "-m", "hydra/launcher=basic", "seed=7,8"])
+    with pytest.raises(SystemExit):
+        command(lambda: Work(task, complete=complete))
+    out, err = capsys.readouterr()
+    assert out == "8 True\n" and "1 of 2 runs failed:\n  peft-run seed=7\n    ValueError: no such data\n" in err
+
+
 def test_a_sweep_lists_its_failures_after_all_runs(sweep):
     code, out, err = sweep("-m", "shots=5", "seed=1,2,3,0", "method.text='a b'")
     assert (code, out) == (1, "spt 5 0 0.3\n")
