@@ -187,12 +187,12 @@ def apply_metric(name: str, items: Items, protocol: Protocol) -> Score:
 
 def find_metric(name: str) -> tuple[Callable[..., Score], list[str]]:
     """The function of a metric, and the argument in its name. Raises ValueError where it does not exist."""
-    plain, equals, argument = name.partition("=")
+    plain, _, argument = name.partition("=")
     if plain not in metric_names():
         raise ValueError(f"there is no metric {plain}; there are {', '.join(metric_names())}")
     function = getattr(import_module(f"peft_cli.metrics.{plain}"), plain)
     needed = [*inspect.signature(function).parameters][3:]
-    if bool(needed) != bool(equals and argument):
+    if bool(needed) != bool(argument):
         raise ValueError(
             f"{name} is not possible: write {plain}=<{needed[0]}>" if needed else f"{plain} takes no argument"
         )

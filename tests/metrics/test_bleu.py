@@ -43,3 +43,9 @@ def test_the_protocols_disagree_on_the_same_outputs(texts):
 
 def test_first_human_reference_against_the_rest(human):
     assert score(["bleu"], *human, "e2e").values["bleu"] == pytest.approx(60.46, abs=0.005)
+
+
+def test_texts_that_are_split_already_bring_no_advice(caplog):
+    texts = ["a pub by it ."] * 200
+    assert score(["bleu"], texts, [[text] for text in texts], "dart").values["bleu"] == pytest.approx(100.0)
+    assert not caplog.records

@@ -75,9 +75,17 @@ def test_bertscore_of_the_reference_is_a_hundred_and_of_nothing_is_zero(folders)
     assert [own["bertscore"] for own in scores.examples] == pytest.approx([100.0, 0.0], abs=1e-3)
 
 
-def test_bertscore_asks_for_the_layer(folders):
+@pytest.mark.parametrize("argument", ["{encoder}", "{encoder}@last", "{encoder}@", "@1"])
+def test_bertscore_needs_a_folder_and_a_layer(folders, argument):
     with pytest.raises(ValueError, match="names no layer"):
-        score([f"bertscore={folders['encoder']}"], TEXTS, REFERENCES)
+        score([f"bertscore={argument.format(**folders)}"], TEXTS, REFERENCES)
+
+
+@pytest.mark.parametrize("name", ["bertscore={encoder}@1", "moverscore={encoder}", "bleurt={bleurt}"])
+def test_a_text_is_cut_to_what_the_model_reads(folders, name):
+    long, cut = ([" ".join(["a pub"] * n)] for n in (100, 32))  # the models have 32 positions
+    values = [score([name.format(**folders)], texts, [["a pub by the river"]]).values for texts in (long, cut)]
+    assert values[0] == values[1]
 
 
 @pytest.mark.parametrize("name", ["bertscore", "moverscore", "bleurt"])
