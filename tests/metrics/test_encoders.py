@@ -82,10 +82,10 @@ def test_bertscore_needs_a_folder_and_a_layer(folders, argument):
 
 
 @pytest.mark.parametrize("name", ["bertscore={encoder}@1", "moverscore={encoder}", "bleurt={bleurt}"])
-def test_a_text_is_cut_to_what_the_model_reads(folders, name):
+def test_a_text_is_cut_to_what_the_model_reads_and_nothing_is_printed(folders, name, capsys):
     long, cut = ([" ".join(["a pub"] * n)] for n in (100, 32))  # the models have 32 positions
     values = [score([name.format(**folders)], texts, [["a pub by the river"]]).values for texts in (long, cut)]
-    assert values[0] == values[1]
+    assert values[0] == values[1] and capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["bertscore", "moverscore", "bleurt"])
@@ -156,6 +156,15 @@ def test_pickled_weights_are_refused(copied):
     (copied / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="has no model that can be loaded"):
         score([f"moverscore={copied}"], TEXTS, REFERENCES)
+
+
+def test_a_bleurt_needs_its_pooler(folders, tmp_path):
+    folder = Path(shutil.copytree(folders["bleurt"], tmp_path / "model"))
+    without(folder, "bert.pooler.")
+    with pytest.raises(
+        ValueError, match=r"the weights bert\.pooler\.dense\.bias, bert\.pooler\.dense\.weight are absent"
+    ):
+        score([f"bleurt={folder}"], TEXTS, REFERENCES)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])

@@ -35,16 +35,16 @@ def load_model(model_class: str, folder: str) -> tuple[Any, Any]:
     try:
         model, found = loader.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)
-        check_weights(found["missing_keys"], model_class)
+        check_weights(found["missing_keys"])
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(". ")
         raise ValueError(f"the folder {folder} has no model that can be loaded ({reason})") from error
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
 
-def check_weights(missing: Iterable[str], model_class: str) -> None:
-    """Raises ValueError for weights that would be random; a pooler does not change the vectors of tokens."""
-    absent = sorted(name for name in missing if model_class != "AutoModel" or not name.startswith("pooler."))
+def check_weights(missing: Iterable[str]) -> None:
+    """Raises ValueError for absent weights, which would be random; an encoder's pooler changes no vector of a token."""
+    absent = sorted(name for name in missing if not name.startswith("pooler."))
     if absent:
         raise ValueError(f"the weights {', '.join(absent[:3])} are absent")
 
