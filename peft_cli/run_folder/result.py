@@ -71,13 +71,14 @@ class RunFolder:
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Returns the object in a JSON file; None without one, and after a warning where it is broken."""
+        content: dict[str, Any] | None = None
         try:
-            return read_json(self.path / name)
+            content = read_json(self.path / name)
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            pass  # a file in the place of the folder is no run either
         except (ValueError, IsADirectoryError) as error:
             warn_once(f"{error}; it counts as absent, and the run is done again")
-            return None
+        return content
 
     def open(self, config: Mapping[str, Any], goes_on: bool) -> None:
         """Makes the folder for a run that starts from nothing, or that `goes_on` with its log and checkpoint."""

@@ -120,8 +120,9 @@ def test_a_folder_is_finished_when_its_result_is_there(folder):
     assert not folder.is_finished
     with pytest.raises(FileNotFoundError):
         folder.result()
-    folder.finish({"scores": {"bleu": math.nan}})
-    assert folder.is_finished and folder.result() == {"scores": {"bleu": None}}
+    folder.finish({"scores": {"bleu": math.nan}, "run": "é"})
+    assert folder.is_finished and folder.result() == {"scores": {"bleu": None}, "run": "é"}
+    assert '"é"' in (folder.path / "result.json").read_text(encoding="utf-8")
 
 
 def test_a_finished_run_keeps_only_what_a_reader_needs(folder):
@@ -274,7 +275,7 @@ def test_predictions_stand_beside_source_and_references(tmp_path):
     folder.write_predictions([Example("test-0", "a\nb", ("x", "é"))], ["y\u2028z"])
     (line,) = (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
     row = {"id": "test-0", "source": "a\nb", "prediction": "y\u2028z", "references": ["x", "é"]}
-    assert json.loads(line) == row
+    assert json.loads(line) == row and "é" in line  # what a person reads is not escaped
 
 
 def test_an_examples_own_scores_stand_beside_it(tmp_path):
