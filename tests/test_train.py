@@ -11,6 +11,8 @@ from peft_cli.method.dept import DePT
 from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
 from peft_cli.recipe import Recipe
+from peft_cli.run_folder.checkpoint import Checkpoint
+from peft_cli.run_folder.signals import Signals
 from peft_cli.train import Batches, Best, split_rows, step, train
 from tests.conftest import EXAMPLES, make_backbone
 
@@ -305,6 +307,14 @@ def test_a_loss_that_is_not_finite_fails_and_names_the_step(steps):
 def test_a_metric_that_is_not_finite_fails():
     with pytest.raises(ValueError, match="the validation metric after step 4 is nan"):
         selected_by(1.0, float("nan"))
+
+
+def test_a_run_leaves_a_checkpoint_at_its_end(tmp_path):
+    (tmp_path / "log.jsonl").touch()
+    backbone, method = make()
+    checkpoint = Checkpoint(tmp_path, 0.5, Signals(), {})  # none is due in the time of a few steps
+    train(backbone, method, EXAMPLES, (), RECIPE, checkpoint=checkpoint)
+    assert (tmp_path / "checkpoint.pt").exists()
 
 
 def test_best_takes_the_higher_metric_and_the_lower_loss():

@@ -80,7 +80,7 @@ def test_runs_that_cannot_share_a_pass_say_why(runs, monkeypatch, capsys):
     said = ask(monkeypatch, capsys, line, f"a={runs['spt']}", f"b={runs['t5']}")
     assert f"{runs['spt']} is a run on tiny-gpt2 in fp32 (" in said and f"{runs['t5']} on tiny-t5 in fp32 (" in said
     said = ask(monkeypatch, capsys, line, f"a={runs['spt']}", f"b={runs['ft']}")
-    assert said == f"{runs['ft']} is of FT, which changes weights of the backbone; ask it apart"
+    assert said == f"{runs['ft']} is of FT, which changes weights of the backbone; predict with it apart"
     said = ask(monkeypatch, capsys, line, f"b={runs['ft']}", f"a={runs['spt']}")
     assert said.startswith("the method of b (FT) changes weights of the backbone itself")
 
