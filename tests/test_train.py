@@ -13,7 +13,7 @@ from peft_cli.method.pt import PT
 from peft_cli.recipe import Recipe
 from peft_cli.run_folder.checkpoint import Checkpoint
 from peft_cli.run_folder.signals import Signals
-from peft_cli.train import Batches, Best, split_rows, step, train
+from peft_cli.train import Batches, split_rows, step, train
 from tests.conftest import EXAMPLES, make_backbone
 
 RECIPE = Recipe(
@@ -315,11 +315,3 @@ def test_a_run_leaves_a_checkpoint_at_its_end(tmp_path):
     checkpoint = Checkpoint(tmp_path, 0.5, Signals(), {})  # none is due in the time of a few steps
     train(backbone, method, EXAMPLES, (), RECIPE, checkpoint=checkpoint)
     assert (tmp_path / "checkpoint.pt").exists()
-
-
-def test_best_takes_the_higher_metric_and_the_lower_loss():
-    for select, values, best in (("metric", [1, 3, 2], 3), ("loss", [3, 1, 2], 1)):
-        kept = Best(make()[1], replace(RECIPE, select=select), iter(values).__next__, lambda row: None)
-        for n in range(3):
-            kept.validate(n)
-        assert kept.summary()[f"best_validation_{select}"] == best
