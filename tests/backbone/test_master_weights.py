@@ -90,6 +90,17 @@ def test_what_is_stored_is_in_fp32_and_is_in_the_model_right_after_it_was_loaded
     assert are_rounded(other, again) and torch.equal(logits(other, again), expected)
 
 
+def test_what_has_not_changed_is_not_rounded_again():
+    backbone, method = make("ft_top2", torch.bfloat16)
+    train(backbone, method, EXAMPLES, (), replace(RECIPE, steps=1))
+    for change in (lambda: None, lambda: method.load_state_dict(method.state_dict())):
+        change()
+        logits(backbone, method)
+        before = [weight._version for weight, _ in adopted(backbone, method).values()]
+        logits(backbone, method)
+        assert [weight._version for weight, _ in adopted(backbone, method).values()] == before
+
+
 def test_embeddings_are_those_that_train():
     backbone, method = make("ft", torch.bfloat16)
     (table,) = [master for name, (_, master) in adopted(backbone, method).items() if name.endswith("wte.weight")]

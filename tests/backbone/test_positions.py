@@ -57,6 +57,16 @@ def test_the_decoder_of_an_encoder_decoder_has_room_for_what_it_writes_and_for_t
     assert fitting.forward(fitting.batch(fitting.encode(long)))[0].isfinite().all()
 
 
+def test_a_source_fits_in_what_a_method_has_room_for():
+    backbone = make_backbone("t5")
+    longest = max(len(row.source) for row in backbone.encode(EXAMPLES))
+    backbone.source_room = longest, "method.positions"
+    backbone.check_lengths(EXAMPLES)
+    backbone.source_room = longest - 1, "method.positions"
+    with pytest.raises(ValueError, match=rf"method\.positions={longest - 1} is too little .* has {longest} tokens"):
+        backbone.check_lengths(EXAMPLES)
+
+
 def test_t5_reads_and_writes_any_length():
     backbone = sized("t5", max_source_tokens=1000, max_target_tokens=500)
     backbone.check_lengths([Example("0", "name " * 900, ("food " * 400,))], 10_000)
