@@ -15,7 +15,8 @@ from torch import Tensor
 
 from peft_cli.backbone import Backbone, Encoded
 from peft_cli.backbone.tokenization import Encoder
-from peft_cli.data import Data, Example, subsets
+from peft_cli.data import Data, Example
+from peft_cli.data.reading.content import subset_indices
 from peft_cli.method import Method
 from peft_cli.metrics import Scores, score
 
@@ -145,4 +146,4 @@ def score_all(
     """
     references, sources = ([getattr(example, side) for example in examples] for side in ("references", "source"))
     names = [*data.metrics, *more_metrics]
-    return score(names, texts, references, protocol or data.protocol, sources, data.labels, parts=subsets(examples))
+    return score(names, texts, references, protocol or data.protocol, sources, data.labels, subset_indices(examples))

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+
+from typing_extensions import TypedDict
 
 from peft_cli.data import Data
-from peft_cli.data.reading.origin import SPLITS, check_counts, from_hub, locate, notes, told
-from peft_cli.data.reading.rows import open_bytes
-from peft_cli.data.reading.triples import Entry, inputs, pairs
+from peft_cli.data.reading.origin import SPLITS, Origin, read_json
+from peft_cli.data.reading.triples import Entry, entry_examples, text_examples
 
 WHERE = "https://github.com/Yale-LILY/dart (data/v1.1.1)"
 
 
-def load(
+class Annotation(TypedDict):
+    """One text about a set of triples."""
+
+    text: str
+
+
+class HubAnnotations(TypedDict):
+    """All texts about a set of triples, as the hub has them."""
+
+    text: list[str]
+
+
+class Item(TypedDict):
+    """A set of triples with its texts."""
+
+    tripleset: list[tuple[str, str, str]]
+    annotations: list[Annotation] | HubAnnotations
+
+
+def read_dart(
     root: str,
     train: str,
     lower_relations: bool,
@@ -27,31 +45,29 @@ def load(
     Raises ValueError where a file is absent (the training file is large, and many copies lack it) or is not the
     official one.
     """
-    files = (train, "dart-v1.1.1-full-dev.json", "dart-v1.1.1-full-test.json")
-    paths = locate(root, files, WHERE, hub)
-    parts = {split: of_file(path) for split, path in zip(SPLITS, paths, strict=True)} if paths else from_hub(hub)
-    check_counts({split: len(part) for split, part in parts.items()}, rows, f"data.root={root}", WHERE)
-    found = {split: list(entries(part, lower_relations)) for split, part in parts.items()}
+    origin = Origin(root, WHERE, hub, rows)
+    paths = origin.locate((train, "dart-v1.1.1-full-dev.json", "dart-v1.1.1-full-test.json"))
+    if paths:
+        parts = {split: read_json(path, list[Item]) for split, path in zip(SPLITS, paths, strict=True)}
+    else:
+        parts = origin.read_hub(Item)
+    origin.check_counts(parts, is_hub=not paths)
+    entries = {split: list(read_entries(part, lower_relations)) for split, part in parts.items()}
     return Data(
-        train=pairs(found["train"]),
-        validation=inputs(found["validation"], "validation"),
-        test=inputs(found["test"], "test"),
+        train=text_examples(entries["train"]),
+        validation=entry_examples(entries["validation"], "validation"),
+        test=entry_examples(entries["test"], "test"),
         metrics=tuple(metrics),
         protocol="dart",
-        notes=notes("files" if paths else told(hub), rows),
+        notes=origin.notes(is_hub=not paths),
     )
 
 
-def of_file(path: Path) -> list[dict]:
-    """The sets of triples of a JSON file."""
-    with open_bytes(path) as file:
-        return json.load(file)
-
-
-def entries(items: Iterable[dict], lower_relations: bool) -> Iterator[Entry]:
-    """The entry of each set of triples, its relations in lower case where that is asked for, as Li and Liang do."""
+def read_entries(items: Iterable[Item], lower_relations: bool) -> Iterator[Entry]:
+    """The entry of each set of triples, by choice with its relations in lower case, as Li and Liang have them."""
     for item in items:
         triples = [(s, relation.lower() if lower_relations else relation, o) for s, relation, o in item["tripleset"]]
         annotations = item["annotations"]
-        of_hub = isinstance(annotations, dict)  # the hub has a list for each field
-        yield Entry(triples, annotations["text"] if of_hub else [one["text"] for one in annotations])
+        yield Entry(
+            triples, annotations["text"] if isinstance(annotations, dict) else [one["text"] for one in annotations]
+        )

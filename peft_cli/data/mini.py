@@ -1,23 +1,22 @@
-"""Records of garden plants to a catalogue's prose: a small set that `peft_cli.pretrain.mini` made."""
+"""Records of garden plants to a catalogue's prose: a small set that `python -m peft_cli.pretrain.mini` makes."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import cast
 
 from peft_cli.data import Data, Example
+from peft_cli.data.reading.origin import EMBEDDED, SPLITS
+from peft_cli.data.reading.rows import read_rows
 
-FOLDER = Path(__file__).parent.parent / "embedded" / "mini"
 
-
-def load() -> Data:
+def read_mini() -> Data:
     """800 training pairs, 200 validation and 200 test inputs with two to four references each."""
-    return Data(
-        *(read(FOLDER / f"{split}.jsonl") for split in ("train", "validation", "test")), metrics=("bleu", "rouge")
-    )
+    train, validation, test = (read_examples(EMBEDDED / "mini" / f"{split}.jsonl") for split in SPLITS)
+    return Data(train, validation, test, metrics=("bleu", "rouge"))
 
 
-def read(path: Path) -> list[Example]:
+def read_examples(path: Path) -> list[Example]:
     """The examples of one split."""
-    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return [Example(row["id"], row["source"], tuple(row["references"])) for row in rows]
+    rows = [cast(dict[str, list[str]], row.cells) for row in read_rows(path)]
+    return [Example(str(row["id"]), str(row["source"]), tuple(row["references"])) for row in rows]

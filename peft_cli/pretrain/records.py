@@ -1,9 +1,9 @@
 """Record-to-text pairs in many domains and styles, to pretrain the embedded backbones.
 
-A document is a handful of pairs that share one domain and one style, so that a model learns to read off what stands
-before a pair (a pattern with slots, earlier pairs, or a few words of instruction) how the next text has to look. That
-is the skill which a trained prompt calls up. A style fixes the order of the fields, the role and the wording of each,
-how sentences are opened, grouped and joined; some styles have a private wording that no other document has.
+A document is a few pairs with one domain and one style. In front of a pair there is a pattern with slots, or earlier
+pairs, or a few words of instruction, from which a model learns how the next text has to look: the skill that a trained prompt
+uses. A style fixes the order of the fields, the role and the wording of each, and how sentences are opened, grouped and
+joined; some styles have private wordings, which no other document has.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import yaml
 
 from peft_cli.pretrain.values import draw
 
 PERSONS = {"athlete", "scientist", "politician", "soldier", "king", "patient", "wizard"}
-HELD_OUT = ("bridge", "parcel", "pet")  # domains to judge a backbone by
+HELD_OUT = ("bridge", "parcel", "pet")  # domains that no backbone is trained on; they measure it
 OPENINGS = [
     "{name} is {a} {np}",
     "{name} is {a} {np}",
@@ -53,6 +54,8 @@ NAME_FIELDS = ["name"] * 6 + ["title", "called", "id", "label"]
 KIND_FIELDS = ["kind", "type", "sort", "category"]
 SEPARATORS = [" | "] * 8 + [" ; ", ", "]
 
+Record = tuple[str, str, dict[str, str]]  # the name, the kind and the fields of a thing
+
 
 @dataclass
 class Style:
@@ -65,7 +68,9 @@ class Style:
     prefix: str
     ending: str
     roles: dict[str, str] = field(default_factory=dict)  # field -> say | mod | adj | left out
-    phrases: dict[tuple, tuple[str, str]] = field(default_factory=dict)  # (field, value or "") -> role, wording
+    phrases: dict[tuple[str, str], tuple[str, str]] = field(
+        default_factory=dict
+    )  # (field, value or "") -> role, wording
     order: dict[str, float] = field(default_factory=dict)  # field -> its place in the text
     name_field: str = "name"
     kind_field: str | None = None
@@ -76,22 +81,22 @@ class Style:
 
 @dataclass
 class Domain:
-    """One kind of thing: its nouns, how it is called, its fields and their wordings."""
+    """A class of things: the nouns for it, the generator of its names, its fields and their wordings."""
 
     kinds: list[str]
     name: str
-    fields: dict[str, dict]
-    person: bool = False
+    fields: dict[str, dict[str, Any]]
+    is_person: bool = False
 
 
 @cache
-def grammar() -> dict:
-    """The wordings of all domains, from domains.yaml beside this file."""
+def grammar() -> dict[str, dict[str, Any]]:
+    """The wordings of all domains, from domains.yaml."""
     return yaml.safe_load((Path(__file__).parent / "domains.yaml").read_text(encoding="utf-8"))
 
 
 def draw_domain(rng: Random, words: list[str]) -> Domain:
-    """A domain of domains.yaml that is trained on, or one made up of general nouns and fields."""
+    """A domain of domains.yaml that is not held out, or a random one of general nouns and fields."""
     domains = grammar()
     if rng.random() < 0.3:
         return generic_domain(rng, words, domains["generic"])
@@ -101,14 +106,14 @@ def draw_domain(rng: Random, words: list[str]) -> Domain:
 def named_domain(key: str) -> Domain:
     """The domain `key` of domains.yaml."""
     domain = grammar()[key]
-    return Domain(domain["kinds"], domain["name"], domain["fields"], person=key in PERSONS)
+    return Domain(domain["kinds"], domain["name"], domain["fields"], is_person=key in PERSONS)
 
 
-def generic_domain(rng: Random, words: list[str], wording: dict) -> Domain:
-    """A thing with five to nine fields of random names and random values."""
-    fields = {}
+def generic_domain(rng: Random, words: list[str], wording: dict[str, Any]) -> Domain:
+    """A domain with five to nine fields of random names and random values."""
+    fields: dict[str, dict[str, Any]] = {}
     for name in rng.sample(wording["fields"], rng.randint(5, 9)):
-        values = rng.choice(
+        values: str | list[str] = rng.choice(
             ["word", "word", "title", "number 1 900", "place", "person", "closed", "closed", "two words"]
         )
         if values == "closed":
@@ -122,13 +127,13 @@ def generic_domain(rng: Random, words: list[str], wording: dict) -> Domain:
 
 
 def draw_style(rng: Random, domain: Domain, private_share: float) -> Style:
-    """A way to write about `domain`, in which every later choice is made once and kept.
+    """A style for `domain`; its wordings are drawn when they are first used, and kept.
 
-    `private_share` is the chance that it says things in words that no other document has.
+    `private_share` is the probability of private wordings.
     """
     style = Style(
         opening=rng.choice(OPENINGS),
-        subject=rng.choice(["She", "He", "{name}"] if domain.person else SUBJECTS),
+        subject=rng.choice(["She", "He", "{name}"] if domain.is_person else SUBJECTS),
         joint=rng.choice(JOINTS),
         per_sentence=rng.choice([1, 1, 2, 2, 3, 9]),
         prefix=rng.choice(PREFIXES),
@@ -139,7 +144,7 @@ def draw_style(rng: Random, domain: Domain, private_share: float) -> Style:
         shuffled=rng.random() < 0.3,
         private=rng.random() < private_share,
     )
-    if domain.person:
+    if domain.is_person:
         style.joint = style.joint.replace(" it ", f" {style.subject.lower()} " if style.subject != "{name}" else " ")
     in_order = rng.random() < 0.5
     for i, name in enumerate(domain.fields):
@@ -148,8 +153,8 @@ def draw_style(rng: Random, domain: Domain, private_share: float) -> Style:
     return style
 
 
-def draw_record(rng: Random, words: list[str], domain: Domain, style: Style) -> tuple[str, str, dict[str, str]]:
-    """The name, the kind and two to seven fields of one thing."""
+def draw_record(rng: Random, words: list[str], domain: Domain, style: Style) -> Record:
+    """A thing of `domain` with two to seven fields."""
     names = rng.sample(list(domain.fields), rng.randint(min(2, len(domain.fields)), min(7, len(domain.fields))))
     if not style.shuffled:
         names.sort(key=list(domain.fields).index)
@@ -164,7 +169,7 @@ def linearise(style: Style, name: str, kind: str, values: dict[str, str]) -> str
 
 
 def wording(rng: Random, words: list[str], domain: Domain, style: Style, name: str, value: str) -> tuple[str, str]:
-    """The role and the phrase with which the style says that field `name` is `value`."""
+    """The role and the phrase that the style has for field `name` with `value`."""
     spec = domain.fields[name]
     case = value if is_closed(domain, style, name) else ""
     if (name, case) not in style.phrases:
@@ -175,9 +180,9 @@ def wording(rng: Random, words: list[str], domain: Domain, style: Style, name: s
 
 
 def draw_wording(
-    rng: Random, words: list[str], style: Style, name: str, options: dict, copies: bool
+    rng: Random, words: list[str], style: Style, name: str, options: dict[str, list[str]], copies: bool
 ) -> tuple[str, str]:
-    """A role and a phrase for field `name`: one of `options`, or a private one, with a value's slot if it `copies`."""
+    """A role and a phrase for field `name`: one of `options`, or a private one, with the value's slot if `copies`."""
     role = style.roles[name]
     if role != "left out" and not options.get(role):
         role = "say" if options.get("say") else "mod"
@@ -189,7 +194,7 @@ def draw_wording(
 
 
 def private_phrase(rng: Random, words: list[str], name: str, copies: bool) -> str:
-    """A verb phrase of words that mean nothing here; only the document's earlier texts tell it."""
+    """A verb phrase of random words, which a model can only learn from the same document's pattern or earlier texts."""
     phrase = [rng.choice(words) for _ in range(rng.randint(1, 4))]
     if copies:
         phrase.insert(rng.randint(0, len(phrase)), "{v}")
@@ -198,19 +203,19 @@ def private_phrase(rng: Random, words: list[str], name: str, copies: bool) -> st
     return " ".join([rng.choice(["is", "has", "can", "does", "will", "likes", "needs", "gives", "shows"]), *phrase])
 
 
-def describe(rng: Random, words: list[str], domain: Domain, style: Style, record: tuple) -> str:
-    """The text that `style` gives to a record."""
+def describe(rng: Random, words: list[str], domain: Domain, style: Style, record: Record) -> str:
+    """The text about a record in `style`."""
     name, kind, values = record
     fields = sorted(values, key=style.order.__getitem__)
     return compose(style, name, kind, [wording(rng, words, domain, style, key, values[key]) for key in fields])
 
 
-def pattern(rng: Random, words: list[str], domain: Domain, style: Style, records: list[tuple]) -> str:
+def pattern(rng: Random, words: list[str], domain: Domain, style: Style, records: list[Record]) -> str:
     """The text of `style` with slots in place of values: "[name] is a train from [from]. It [takes pets / is slow]".
 
-    It has all fields of `records` and up to two more, so that those which a record lacks have to be left out.
+    It has all fields of `records` and up to two more: a model has to leave out those that a record lacks.
     """
-    values = {key: [] for key in rng.sample(list(domain.fields), min(2, len(domain.fields)))}
+    values: dict[str, list[str]] = {key: [] for key in rng.sample(list(domain.fields), min(2, len(domain.fields)))}
     for key, value in [item for _, _, fields in records for item in fields.items()]:
         values.setdefault(key, []).append(value)
     fields = sorted(values, key=style.order.__getitem__)
@@ -219,15 +224,15 @@ def pattern(rng: Random, words: list[str], domain: Domain, style: Style, records
 
 
 def slot(rng: Random, words: list[str], domain: Domain, style: Style, name: str, seen: list[str]) -> tuple[str, str]:
-    """The role and the phrase of a field with [its name] for the value, or with a phrase for each of some values."""
+    """The role of a field and its phrase, with [name] for the value or with a phrase for each of some values."""
     if not is_closed(domain, style, name):
         return wording(rng, words, domain, style, name, f"[{name}]")
     spec = domain.fields[name]
     values = list(spec.get("cases", spec["value"]))
     shown = [value for value in values if value in seen or rng.random() < 2 / len(values)]
-    told = [(value, *wording(rng, words, domain, style, name, value)) for value in shown]
-    role = next((role for _, role, _ in told if role != "left out"), "left out")
-    return role, f"[{name} {' / '.join(f'{value}: {phrase}' for value, _, phrase in told)}]"
+    phrases = [(value, *wording(rng, words, domain, style, name, value)) for value in shown]
+    role = next((role for _, role, _ in phrases if role != "left out"), "left out")
+    return role, f"[{name} {' / '.join(f'{value}: {phrase}' for value, _, phrase in phrases)}]"
 
 
 def is_closed(domain: Domain, style: Style, name: str) -> bool:
@@ -237,11 +242,11 @@ def is_closed(domain: Domain, style: Style, name: str) -> bool:
 
 
 def compose(style: Style, name: str, kind: str, parts: list[tuple[str, str]]) -> str:
-    """Puts phrases, in their order and each with its role, into a text about `name`."""
-    said = {"say": [], "mod": [], "adj": [], "left out": []}
+    """A text about `name` of phrases, in their order, each with its role."""
+    by_role: dict[str, list[str]] = {"say": [], "mod": [], "adj": [], "left out": []}
     for role, phrase in parts:
-        said[role].append(phrase)
-    noun = " ".join([*(said["adj"][:2]), kind, *(said["mod"][:3])])
+        by_role[role].append(phrase)
+    noun = " ".join([*by_role["adj"][:2], kind, *by_role["mod"][:3]])
     a = "an" if noun[:1].lower() in "aeiou" else "a"
     opening = style.opening.format(name=name, np=noun, kind=kind, a=a)
     subject = style.subject.format(name=name, kind=kind)
@@ -249,11 +254,11 @@ def compose(style: Style, name: str, kind: str, parts: list[tuple[str, str]]) ->
         opening = opening[0].upper() + opening[1:]
     elif not opening.startswith(name):
         opening = opening[0].lower() + opening[1:]
-    return style.prefix + sentences(style, opening, subject, said["say"])
+    return style.prefix + join_sentences(style, opening, subject, by_role["say"])
 
 
-def sentences(style: Style, opening: str, subject: str, clauses: list[str]) -> str:
-    """Joins an opening and clauses into sentences of the style's length."""
+def join_sentences(style: Style, opening: str, subject: str, clauses: list[str]) -> str:
+    """An opening and clauses, joined into sentences of the style's length."""
     goes_on = opening.endswith(",") or style.opening in ("The {np} {name}", "{name}")
     groups = [clauses[i : i + style.per_sentence] for i in range(0, len(clauses), style.per_sentence)]
     texts = [style.joint.join(group) for group in groups]

@@ -1,6 +1,6 @@
 import pytest
 
-from peft_cli.data.e2e import linearise
+from peft_cli.data.e2e import linearise_plain
 from tests.data.loading import SHARED, arguments, load_data
 
 ROOT = SHARED / "e2e"
@@ -12,7 +12,7 @@ def test_a_meaning_representation_becomes_one_line():
     expected = (
         "name : The Vaults | Type : pub | price : more than £30 | customer rating : 5 out of 5 | family friendly : no"
     )
-    assert linearise(mr) == expected
+    assert linearise_plain(mr) == expected
 
 
 @pytest.fixture(scope="module")

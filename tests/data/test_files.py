@@ -97,7 +97,7 @@ def test_a_line_that_is_no_example_is_one_sentence_with_file_and_line(load, tmp_
         ({"train.csv": "source,target\na,b\n"}, ["data.test=no.csv"], r"has no no\.csv; say data\.root="),
         ({"train.csv": "source,target\na,b\n", "test.csv": "source,target\n"}, [], "needs labelled test examples"),
         ({"train.csv": "a", "test.csv": "a"}, ["data.source='{a'"], "is no column and no template such as"),
-        ({"train.csv": "a", "test.csv": "a"}, ["data.labels=[a]", "data.classes=[x,y]"], "has 1 texts for the 2"),
+        ({"train.csv": "a", "test.csv": "a"}, ["data.labels=[a,b]", "data.classes=[x,y,z]"], "has 2 texts for the 3"),
         ({"train.csv": "source,target\na,b\n", "test.csv": "source,target\na,b\n"}, ["data.rows={train: 3}"],
          r"has 1 rows of train where the official data has 3; get it again, or say data\.rows=null"),
     ],

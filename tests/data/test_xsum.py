@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from peft_cli.data.xsum import topic
+from peft_cli.data.xsum import topic_and_section
 from tests.data.loading import load_data
 
 URLS = {
@@ -19,7 +19,7 @@ URLS = {
 
 @pytest.mark.parametrize("url", URLS)
 def test_a_url_tells_topic_and_section(url):
-    assert topic(url) == URLS[url]
+    assert topic_and_section(url) == URLS[url]
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ def unreachable(monkeypatch, tmp_path):
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        hub.answers.cache_clear()
+        hub.is_reachable.cache_clear()
         yield
-    hub.answers.cache_clear()
+    hub.is_reachable.cache_clear()
 
 
 def publish(folder, **splits: list[dict]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peft_cli.data.reading.rows import Row, read
+from peft_cli.data.reading.rows import Row, read_rows
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=30)
 LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r\n\t"), max_size=30)
@@ -34,7 +34,7 @@ def test_a_csv_file_gives_back_quotes_commas_line_breaks_and_unicode(folder, row
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([("a", "b"), *rows])
     (folder / "x.csv").write_bytes(text.getvalue().encode())
-    assert cells(read(folder / "x.csv")) == rows
+    assert cells(read_rows(folder / "x.csv")) == rows
 
 
 @quick
@@ -42,14 +42,14 @@ def test_a_csv_file_gives_back_quotes_commas_line_breaks_and_unicode(folder, row
 def test_a_jsonl_file_gives_back_every_text(folder, rows, is_ascii):
     lines = [json.dumps({"a": a, "b": b}, ensure_ascii=is_ascii) for a, b in rows]
     (folder / "x.jsonl").write_bytes("\n".join(lines).encode())
-    assert cells(read(folder / "x.jsonl")) == rows
+    assert cells(read_rows(folder / "x.jsonl")) == rows
 
 
 @quick
 @given(rows=st.lists(st.tuples(LINE, LINE.filter(bool)), max_size=8))
 def test_a_tsv_file_takes_quotes_as_text(folder, rows):
     (folder / "x.tsv").write_bytes("\r\n".join(["a\tb", *map("\t".join, rows)]).encode())
-    assert cells(read(folder / "x.tsv")) == rows
+    assert cells(read_rows(folder / "x.tsv")) == rows
 
 
 @quick
@@ -57,18 +57,18 @@ def test_a_tsv_file_takes_quotes_as_text(folder, rows):
 def test_lines_are_numbered_from_the_top_of_the_file_with_blank_ones(folder, rows):
     lines = [json.dumps({"a": a}) for a, _ in rows]
     (folder / "x.jsonl.gz").write_bytes(gzip.compress("\n\n".join(lines).encode()))
-    assert [row.line for row in read(folder / "x.jsonl.gz")] == list(range(1, 2 * len(rows), 2))
+    assert [row.line for row in read_rows(folder / "x.jsonl.gz")] == list(range(1, 2 * len(rows), 2))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     for name, text in (("x.csv", "a,b\n1,2\n"), ("x.tsv", "a\tb\n1\t2\n")):
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
-        assert read(tmp_path / name)[0].cells == {"a": "1", "b": "2"}
+        assert read_rows(tmp_path / name)[0].cells == {"a": "1", "b": "2"}
 
 
 def test_a_file_of_labelled_lines_has_the_label_before_the_first_space(tmp_path):
     (tmp_path / "mr.all").write_bytes("0 caf\xe9 is closed\n1 fine\n".encode("latin-1"))
-    rows = read(tmp_path / "mr.all", ["label", "sentence"], "latin-1")
+    rows = read_rows(tmp_path / "mr.all", ["label", "sentence"], "latin-1")
     assert cells(rows) == [("0", "café is closed"), ("1", "fine")]
 
 
@@ -87,7 +87,7 @@ BAD = [
 def test_a_broken_line_is_one_sentence_with_file_and_line(tmp_path, name, content, sentence):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError) as error:
-        read(tmp_path / name)
+        read_rows(tmp_path / name)
     assert sentence in str(error.value) and "\n" not in str(error.value)
 
 
@@ -95,7 +95,7 @@ def test_a_broken_line_is_one_sentence_with_file_and_line(tmp_path, name, conten
 def test_a_broken_line_is_left_out_where_it_may_be(tmp_path, name, content, sentence):
     (tmp_path / name).write_bytes(content)
     told = []
-    assert len(read(tmp_path / name, refuse=told.append)) == 1 and sentence in told[0] and len(told) == 1
+    assert len(read_rows(tmp_path / name, refuse=told.append)) == 1 and sentence in told[0] and len(told) == 1
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
@@ -108,5 +108,5 @@ def test_100_000_lines_take_under_two_seconds(tmp_path, suffix):
     head = {"csv": "source,target\n", "tsv": "source\ttarget\n", "jsonl": ""}
     (tmp_path / f"x.{suffix}").write_text(head[suffix] + "".join(line[suffix].format(i) for i in range(100_000)))
     start = time.process_time()
-    assert len(read(tmp_path / f"x.{suffix}")) == 100_000
+    assert len(read_rows(tmp_path / f"x.{suffix}")) == 100_000
     assert time.process_time() - start < 2

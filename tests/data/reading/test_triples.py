@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peft_cli.data.reading.triples import Entry, inputs, linearise, pairs
+from peft_cli.data.reading.triples import Entry, entry_examples, linearise, text_examples
 
 PART = st.text(st.characters(exclude_characters=":|", exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 TRIPLES = st.lists(st.tuples(PART, PART, PART), min_size=1, max_size=5)
@@ -17,8 +17,8 @@ def test_a_line_gives_its_triples_back(triples, leading_bar):
 
 def test_every_text_trains_and_all_texts_of_an_entry_judge():
     entries = [Entry([("A", "b", "C")], ["One.", "Two."], "seen"), Entry([("D", "e", "F")], []), Entry([], ["", "X"])]
-    assert [(e.id, e.references) for e in pairs(entries)] == [
+    assert [(e.id, e.references) for e in text_examples(entries)] == [
         ("train-0", ("One.",)), ("train-1", ("Two.",)), ("train-2", ("",)), ("train-3", ("X",)),
     ]  # fmt: skip
-    tested = [(e.id, e.references, e.subset) for e in inputs(entries, "test")]
+    tested = [(e.id, e.references, e.subset) for e in entry_examples(entries, "test")]
     assert tested == [("test-0", ("One.", "Two."), "seen"), ("test-2", ("X",), None)]
