@@ -49,3 +49,18 @@ def test_texts_that_are_split_already_bring_no_advice(caplog):
     texts = ["a pub by it ."] * 200
     assert score(["bleu"], texts, [[text] for text in texts], "dart").values["bleu"] == pytest.approx(100.0)
     assert not caplog.records
+
+
+def test_every_item_is_padded_to_the_protocols_number_of_references():
+    texts, refs = ["a b c d", "e f g"], ["a b c d e", "e f g h"]
+    empty = [""] * len(refs)
+    expected = sacrebleu.corpus_bleu(texts, [refs, empty, empty], tokenize="none", force=True)
+    assert score(["bleu"], texts, [[ref] for ref in refs], "dart").values["bleu"] == expected.score
+
+
+@pytest.mark.parametrize("name", ["bleu", "nist"])
+def test_a_hyphen_before_a_line_break_joins_no_words(name):
+    first, second = (
+        score([name], [text], [["a well- known pub"]]) for text in ("a well-\nknown pub", "a well- known pub")
+    )
+    assert first == second

@@ -107,7 +107,8 @@ def test_moving_words_costs_their_distance():
     hyp = Vectors(["x", "y", "."], torch.stack([x, y, z]), [False] * 3)
     ref = Vectors(["y", "z", "##s"], torch.stack([y, z, x]), [False] * 3)
     assert move_cost(hyp, ref, rare, rare) == pytest.approx(0.5 * 2**0.5)  # y stays, x goes to z
-    assert move_cost(hyp, Vectors(["."], z[None], [False]), rare, rare) == 1.0
+    without_words = Vectors(["."], z[None], [False])
+    assert move_cost(hyp, without_words, rare, rare) == move_cost(without_words, ref, rare, rare) == 1.0
 
 
 def test_bleurt_is_the_output_for_reference_and_prediction(folders):
@@ -161,9 +162,7 @@ def test_pickled_weights_are_refused(copied):
 def test_a_bleurt_needs_its_pooler(folders, tmp_path):
     folder = Path(shutil.copytree(folders["bleurt"], tmp_path / "model"))
     without(folder, "bert.pooler.")
-    with pytest.raises(
-        ValueError, match=r"the weights bert\.pooler\.dense\.bias, bert\.pooler\.dense\.weight are absent"
-    ):
+    with pytest.raises(ValueError, match=r"the weights bert\.pooler\.dense\.bias, .* are absent"):
         score([f"bleurt={folder}"], TEXTS, REFERENCES)
 
 

@@ -37,3 +37,16 @@ def test_references_without_a_word_give_no_value():
     scores = score(["nist", "nist_pymteval"], ["a"], [["<skipped>"]])  # mteval removes that mark
     assert scores.values == {"nist": None, "nist_pymteval": None}
     assert set(scores.reasons.values()) == {"the references have no words"}
+
+
+@pytest.mark.parametrize(("protocol", "words"), [("e2e", "case:lc|tok:13a"), ("dart", "case:mixed|tok:none")])
+def test_the_signature_has_what_the_number_depends_on(protocol, words):
+    signatures = score(["nist", "nist_pymteval"], ["a b c d e"], [["a b c d e"]], protocol).signatures
+    for name, length in (("nist", "all"), ("nist_pymteval", "items")):
+        assert signatures[name].startswith("peft-cli:")
+        assert f"|order:5|{words}|length:{length}|protocol:{protocol}|" in signatures[name]
+
+
+def test_case_counts_where_the_protocol_keeps_it():
+    values = [score(["nist"], ["A b"], [["a b"]], name).values["nist"] for name in ("plain", "webnlg2020")]
+    assert values[0] > values[1]
