@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
-    AutoTokenizer,
     BartConfig,
     BartForConditionalGeneration,
     GPT2Config,
@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from peft_cli.pretrain.corpus import Corpus
-from peft_cli.pretrain.tasks import document
+from peft_cli.pretrain.tasks import draw_document
 
 VOCABULARY = 4096
 POSITIONS = 512
@@ -36,13 +36,13 @@ NAMED = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # of BART and RoBERTa, in t
 
 @dataclass(frozen=True)
 class Architecture:
-    """What tells one embedded backbone from another."""
+    """How an embedded backbone is trained, and its tokenizer."""
 
     objective: str  # causal | spans | infilling | masked
     special: tuple[str, ...]  # the tokenizer's special tokens, in the order of their ids
     is_sentencepiece: bool = False
     book_share: float = 0.15  # of the rows; the rest are pairs of texts
-    short_steps: int = 0  # the first ones, that only ask for a few words of the source: what cross-attention learns by
+    short_steps: int = 0  # first steps, with pairs that copy a few words: cross-attention learns by these
     table_lr: float = 4e-3  # of embeddings and position biases; larger where they start larger
 
 
@@ -56,8 +56,9 @@ ARCHITECTURES = {
 
 def build(name: str) -> PreTrainedModel:
     """The model `name` with random weights (of torch's own random state) and without dropout."""
-    ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
-    no_dropout = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
+    ids: dict[str, Any] = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    no_dropout: dict[str, Any] = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
+    t5_ids: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
     if name == "tiny-gpt2":
         return GPT2LMHeadModel(GPT2Config(
             vocab_size=VOCABULARY, n_positions=POSITIONS, n_embd=D_MODEL, n_layer=6, n_head=6, bos_token_id=0,
@@ -66,7 +67,7 @@ def build(name: str) -> PreTrainedModel:
     if name == "tiny-t5":
         return T5ForConditionalGeneration(T5Config(
             vocab_size=VOCABULARY, d_model=D_MODEL, d_kv=32, d_ff=512, num_layers=4, num_decoder_layers=3, num_heads=6,
-            dropout_rate=0.0, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+            dropout_rate=0.0, **t5_ids,
         ))  # fmt: skip
     if name == "tiny-bart":
         return BartForConditionalGeneration(BartConfig(
@@ -82,15 +83,16 @@ def build(name: str) -> PreTrainedModel:
 
 
 def load_tokenizer(name: str, folder: Path, corpus: Corpus) -> PreTrainedTokenizerFast:
-    """The tokenizer in `folder`; where there is none it is trained, on books and generated pairs, and put there."""
+    """The tokenizer in `folder`; where there is none it is trained, on books and generated pairs, and saved there."""
     if not (folder / "tokenizer.json").exists():
         train_tokenizer(ARCHITECTURES[name], corpus).save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def train_tokenizer(architecture: Architecture, corpus: Corpus) -> PreTrainedTokenizerFast:
     """A byte-level BPE (GPT-2, BART, RoBERTa) or a unigram model as SentencePiece has it (T5), of 4,096 tokens."""
     special = list(architecture.special)
+    trainer: trainers.Trainer
     if architecture.is_sentencepiece:
         tokenizer = Tokenizer(models.Unigram())
         tokenizer.normalizer = normalizers.Replace("\n", " ")
@@ -106,7 +108,7 @@ def train_tokenizer(architecture: Architecture, corpus: Corpus) -> PreTrainedTok
             vocab_size=VOCABULARY, special_tokens=special, show_progress=False,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         )  # fmt: skip
-    tokenizer.train_from_iterator(sample(corpus), trainer)
+    tokenizer.train_from_iterator(tokenizer_texts(corpus), trainer)
     ids = {token: tokenizer.token_to_id(token) for token in special}
     if "</s>" in ids:
         around = "<s> $A </s>" if "<s>" in ids else "$A </s>"
@@ -116,7 +118,7 @@ def train_tokenizer(architecture: Architecture, corpus: Corpus) -> PreTrainedTok
 
 
 def roles(special: list[str]) -> dict[str, str]:
-    """What transformers calls the special tokens."""
+    """The special tokens by the names that transformers has for them."""
     if special == [END]:
         return {"bos_token": END, "eos_token": END, "unk_token": END}
     named = {
@@ -129,10 +131,10 @@ def roles(special: list[str]) -> dict[str, str]:
     return {role: token for role, token in named.items() if token in special}
 
 
-def sample(corpus: Corpus) -> Iterator[str]:
+def tokenizer_texts(corpus: Corpus) -> Iterator[str]:
     """The texts that a tokenizer is trained on."""
     yield from corpus.books[:TOKENIZER_PARAGRAPHS]
     for i in range(TOKENIZER_DOCUMENTS):
-        for source, target in document(Random(f"vocabulary/{i}"), corpus.words, corpus.books, 2):
+        for source, target in draw_document(Random(f"vocabulary/{i}"), corpus.words, corpus.books, 2):
             yield source
             yield " " + target

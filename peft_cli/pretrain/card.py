@@ -1,4 +1,4 @@
-"""The card of an embedded backbone: what it is, what it was made of, how good it is; and its learning curve."""
+"""The card of an embedded backbone: its size, its training data, its losses; and its learning curve."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from peft_cli.pretrain.architectures import ARCHITECTURES
+
+LogRow = dict[str, float]  # the step, the positions read, and the mean loss since the row before
 
 TEXT = """# {name}
 
@@ -25,7 +27,7 @@ parameter-efficient methods on a laptop in seconds, and is good for nothing else
 | held-out books | {books:.3f} nats a token, perplexity {perplexity:.1f} |
 | held-out domains ({domains}) | {records} nats a token |
 | made | {date}, torch {torch}, transformers {transformers} |
-| command | `python -m peft_cli.pretrain.training {command}` |
+| command | `python -m peft_cli.pretrain {command}` |
 | licence | Apache-2.0 |
 
 ![learning curve](curve.png)
@@ -34,16 +36,16 @@ parameter-efficient methods on a laptop in seconds, and is good for nothing else
 
 ROWS = (
     "{pairs} % of the rows: pairs of records and texts, most with a pattern in front that shows how the text has to "
-    "look, and other small text-to-text tasks, from the grammars in `peft_cli/embedded`; {books} %: English books in "
+    "look, and other small text-to-text tasks, from the grammars in `peft_cli/pretrain`; {books} %: English books in "
     "the public domain, 1900-1928; no text of `mini` or of any published data set"
 )
 SHORT_ROWS = "; in the first {steps} steps nothing but a few words to copy or to look up"
 
 
 def write_card(
-    folder: Path, name: str, model: PreTrainedModel, log: list[dict], losses: dict[str, float], command: str
+    folder: Path, name: str, model: PreTrainedModel, log: list[LogRow], losses: dict[str, float], command: str
 ) -> None:
-    """Writes README.md, log.json and curve.png beside the model."""
+    """Writes README.md, log.json and curve.png into the folder of the model."""
     architecture = ARCHITECTURES[name]
     domains, books = [key for key in losses if key != "books"], round(100 * architecture.book_share)
     short = SHORT_ROWS.format(steps=architecture.short_steps) if architecture.short_steps else ""
@@ -72,7 +74,7 @@ def write_card(
     draw_curve(folder / "curve.png", name, log)
 
 
-def draw_curve(path: Path, name: str, log: list[dict]) -> None:
+def draw_curve(path: Path, name: str, log: list[LogRow]) -> None:
     """Draws the training loss against the positions read."""
     import matplotlib
 

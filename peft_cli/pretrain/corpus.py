@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-SHORTEST = 40  # characters of a paragraph that is worth a row
+SHORTEST = 40  # characters of a paragraph
 HELD_OUT_SHARE = 0.01  # of the paragraphs
 COMMON = slice(100, 6100)  # the words, by frequency, that values and private wordings are made of
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Paragraphs to train on, paragraphs to judge by, and common words."""
+    """Paragraphs to train on, paragraphs that are held out, and common words."""
 
     books: list[str]
     held_out: list[str]

@@ -1,13 +1,15 @@
-"""Generator of the embedded data set mini: invented garden plants, told in the voice of a nursery's catalogue.
+"""Generator of the embedded data set mini: invented garden plants, described as in a nursery's catalogue.
 
-`python -m peft_cli.pretrain.mini` writes mini/{train,validation,test}.jsonl, the same bytes on every machine: each draw
-goes through Random.random, the one sequence that Python promises to keep. The words and weights stand in
-mini/grammar.yaml; how they are put together stands here:
+`python -m peft_cli.pretrain.mini` writes embedded/mini/{train,validation,test}.jsonl, the same bytes on every machine:
+each draw uses Random.random, the one sequence that Python promises to keep. mini_grammar.yaml has the words and their
+weights; this file puts them together:
 
-    record   name, kind and one to five more fields, read as "name : Mothlight Queen | kind : sage | water : little"
+    record   name, kind and one to five more fields, written "name : Mothlight Queen | kind : sage | water : little"
     text     an opening around a noun phrase, then sentences of one to three predicates
-    wording  hangs on the value, for some fields on the plant's group too, for some on a second field
+    wording  depends on the value, for some fields on the plant's group too, for some on a second field
 """
+
+from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,11 +34,12 @@ def write_splits(folder: Path) -> None:
 
 
 def read_grammar() -> dict[str, Any]:
-    """The tables of grammar.yaml."""
-    return yaml.safe_load(Path(__file__).with_name("mini_grammar.yaml").read_text(encoding="ascii"))
+    """The tables of mini_grammar.yaml."""
+    tables: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("mini_grammar.yaml").read_text(encoding="ascii"))
+    return tables
 
 
-def generate(grammar: dict, seed: int) -> dict[str, list[dict]]:
+def generate(grammar: dict[str, Any], seed: int) -> dict[str, list[dict[str, Any]]]:
     """The rows {id, source, references} of each split. No name occurs twice, so no source does."""
     rng = Random(seed)
     names: set[str] = set()
@@ -46,14 +49,14 @@ def generate(grammar: dict, seed: int) -> dict[str, list[dict]]:
     }
 
 
-def draw_row(row_id: str, counts: list[int], names: set[str], grammar: dict, rng: Random) -> dict:
+def draw_row(row_id: str, counts: list[int], names: set[str], grammar: dict[str, Any], rng: Random) -> dict[str, Any]:
     """One example. Its references are distinct texts about one record, each an independent draw."""
     record = draw_record(draw_name(names, grammar["names"], rng), grammar, rng)
     n_references = one_of(counts, rng)
-    teller = Teller(record, grammar, rng)
+    writer = Writer(record, grammar, rng)
     references: list[str] = []
     while len(references) < n_references:
-        text = teller.tell()
+        text = writer.text()
         if text not in references:
             references.append(text)
     return {"id": row_id, "source": linearise(record), "references": references}
@@ -64,8 +67,8 @@ def linearise(record: dict[str, str]) -> str:
     return " | ".join(f"{field} : {value}" for field, value in record.items())
 
 
-def draw_name(names: set[str], tables: dict, rng: Random) -> str:
-    """An invented cultivar that is not yet among names, and then is."""
+def draw_name(names: set[str], tables: dict[str, Any], rng: Random) -> str:
+    """An invented cultivar that is not in `names`; it is added to them."""
     while True:
         parts = {slot: "".join(one_of(column, rng) for column in columns) for slot, columns in tables["slots"].items()}
         name = pick(tables["patterns"], rng).format(**parts)
@@ -74,8 +77,8 @@ def draw_name(names: set[str], tables: dict, rng: Random) -> str:
             return name
 
 
-def draw_record(name: str, grammar: dict, rng: Random) -> dict[str, str]:
-    """Name, kind and one to five more fields, the last two of which change places in three records of ten."""
+def draw_record(name: str, grammar: dict[str, Any], rng: Random) -> dict[str, str]:
+    """Name, kind and one to five more fields; in three records of ten the last two fields change places."""
     kind = one_of([kind for group in grammar["groups"] for kind in group["kinds"]], rng)
     fields = draw_fields(grammar["fields"], rng)
     if rng.random() < 0.3:
@@ -84,32 +87,33 @@ def draw_record(name: str, grammar: dict, rng: Random) -> dict[str, str]:
     return {"name": name, "kind": kind, **values}
 
 
-def group_of(kind: str, grammar: dict) -> dict[str, Any]:
+def group_of(kind: str, grammar: dict[str, Any]) -> dict[str, Any]:
     """The group of plants that a kind belongs to."""
-    return next(group for group in grammar["groups"] if kind in group["kinds"])
+    groups: list[dict[str, Any]] = grammar["groups"]
+    return next(group for group in groups if kind in group["kinds"])
 
 
-def draw_fields(table: dict, rng: Random) -> list[str]:
-    """Fields besides name and kind in the grammar's order, at least one of them told by a verb."""
+def draw_fields(table: dict[str, Any], rng: Random) -> list[str]:
+    """Fields besides name and kind, in the grammar's order; at least one of them becomes a predicate."""
     weights = table["weights"]
-    chosen = [pick({field: weights[field] for field in table["told_by_verb"]}, rng)]
+    chosen = [pick({field: weights[field] for field in table["with_verb"]}, rng)]
     for _ in range(pick(table["count"], rng) - 1):
         chosen.append(pick({field: weight for field, weight in weights.items() if field not in chosen}, rng))
     return [field for field in weights if field in chosen]
 
 
-def draw_value(field: str, group: dict, grammar: dict, rng: Random) -> str:
-    """A value that the field can have in a plant of this group."""
+def draw_value(field: str, group: dict[str, Any], grammar: dict[str, Any], rng: Random) -> str:
+    """A value of a field for a plant of `group`."""
     if field == "height":
         lowest, highest, step = group["heights"]
         return f"{one_of(range(lowest, highest + 1, step), rng)} cm"
     values = group["colours"] if field == "colour" else grammar["values"][field]
-    return one_of(list(values), rng)
+    return str(one_of(list(values), rng))
 
 
 @dataclass
-class Teller:
-    """Tells one record; each call of tell is another draw from the grammar."""
+class Writer:
+    """Writes texts about one record; each text is another draw from the grammar."""
 
     record: dict[str, str]
     grammar: dict[str, Any]
@@ -122,7 +126,7 @@ class Teller:
 
     @cached_property
     def facts(self) -> dict[str, str]:
-        """The record's fields, where two of them that have a meaning together stand as one."""
+        """The record's fields; two of them that have a meaning together are one."""
         facts = dict(self.record)
         if "hardy" in facts and "origin" in facts:
             facts["hardy"] += ", " + self.grammar["values"]["origin"][facts["origin"]]["climate"]
@@ -134,7 +138,7 @@ class Teller:
         """The height as a number."""
         return int(self.record["height"].removesuffix(" cm"))
 
-    def tell(self) -> str:
+    def text(self) -> str:
         """One text about the record."""
         opening, thing, groups = self.pick("openings"), self.noun_phrase(), self.group_predicates()
         first = groups.pop(0) if "{first}" in opening else ""
@@ -145,13 +149,13 @@ class Teller:
         return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
     def noun_phrase(self) -> str:
-        """What the plant is: article, temper, size, origin, kind and colour, those that are known."""
+        """The noun for the plant, with those of article, temper, size, origin, kind and colour that are known."""
         phrase = " ".join(filter(None, [self.temper(), self.size(), self.kind(), self.colour()]))
         article = "an" if phrase[0] in "aeiouAEIOU8" else "a"  # 8: an 80 cm fern
         return f"{article} {phrase}"
 
     def temper(self) -> str:
-        """A word for a plant that is easy, or hard, in both water and frost; it stands in no field."""
+        """A word for a plant that is easy, or hard, in both water and frost; no field has it."""
         needs = f"{self.record.get('water')}, {self.record.get('hardy')}"
         return self.pick("tempers", needs) if needs in self.grammar["tempers"] else ""
 
@@ -163,14 +167,14 @@ class Teller:
         return pick(words, self.rng).format(height=self.record["height"])
 
     def kind(self) -> str:
-        """The kind and, if it is known, where it comes from."""
+        """The kind, with the origin where that is known."""
         if "origin" not in self.record:
             return self.record["kind"]
         people = self.grammar["values"]["origin"][self.record["origin"]]["people"]
         return self.pick("birthplaces").format(people=people, **self.record)
 
     def colour(self) -> str:
-        """The colour, if it is known, and the part of the plant that has it."""
+        """The colour, where it is known, and the part of the plant that has it."""
         if "colour" not in self.record:
             return ""
         shade = pick(self.group["colours"][self.record["colour"]], self.rng)
@@ -178,15 +182,15 @@ class Teller:
 
     def group_predicates(self) -> list[str]:
         """The predicates of each sentence, joined."""
-        told = [field for field in self.pick("orders").split() if field in self.facts]
+        fields = [field for field in self.pick("orders").split() if field in self.facts]
         groups, start = [], 0
-        for size in map(int, self.pick("groupings", len(told)).split()):
-            groups.append(self.join(told[start : start + size]))
+        for size in map(int, self.pick("groupings", len(fields)).split()):
+            groups.append(self.join(fields[start : start + size]))
             start += size
         return groups
 
     def join(self, fields: Sequence[str]) -> str:
-        """The predicates of these fields; but comes before the last if its tone is opposite to its neighbour's."""
+        """The predicates of `fields`; "but" is before the last where its tone is opposite to its neighbour's."""
         *body, last = map(self.predicate, fields)
         if not body:
             return last
@@ -196,7 +200,7 @@ class Teller:
         return f"{', '.join(body)} and {last}"
 
     def predicate(self, field: str) -> str:
-        """The verb phrase that tells a field."""
+        """The verb phrase about a field."""
         value = self.facts[field]
         if field == "height":
             wording = self.pick("predicates", field)
@@ -210,11 +214,11 @@ class Teller:
         return wording.format(time=time, height=self.record.get("height"), shelter=self.group["shelter"])
 
     def pick(self, *path: str | int) -> str:
-        """A draw from the table that lies at this path of the grammar."""
-        table = self.grammar
+        """A draw from the table at a path of the grammar."""
+        table: Any = self.grammar
         for key in path:
             table = table[key]
-        return pick(table, self.rng)
+        return str(pick(table, self.rng))
 
 
 def pick(weights: Mapping[Any, int], rng: Random) -> Any:

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from peft_cli.backbone.loss import summed
-from peft_cli.backbone.targets import IGNORE, causal_targets, logits_at, places_of
-from peft_cli.backbone.tokenization import pad_rows
+from peft_cli.backbone import IGNORE
+from peft_cli.backbone.batch import causal_targets, pad_rows, scored_index
+from peft_cli.backbone.model import logits_at
 from peft_cli.pretrain.architectures import SENTINELS
 from peft_cli.pretrain.corpus import Corpus
 from peft_cli.pretrain.records import HELD_OUT, named_domain
-from peft_cli.pretrain.tasks import Pair, described, document, short_pair
+from peft_cli.pretrain.tasks import Pair, describe_records, draw_document, short_pair
 
 LENGTH = 512  # tokens of a decoder's row
 ENCODER_LENGTH = 256  # at most, of an encoder's row
 NOISE_SHARE, SPAN_TOKENS = {"spans": 0.15, "infilling": 0.3, "masked": 0.15}, 3
-HELD_OUT_ROWS = 64  # of each kind, that a backbone is judged by
+HELD_OUT_ROWS = 64  # of each kind, whose losses a card has
 PAIRS = {"causal": (1, 2, 3, 5, 8), "spans": (1, 1, 1, 2), "infilling": (1, 1, 1, 2), "masked": (1, 2)}
 
-Row = tuple[list[int], list[int]]  # ids that are read, and labels (of the same length, or a decoder's)
+Row = tuple[list[int], list[int]]  # ids that are read, and labels (of the same length, or of the decoder)
+Objective = Callable[[PreTrainedTokenizerFast, Random, list[int]], Row]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one objective: `rows[i]` is always the same one."""
+    """The rows of one objective: row `i` is a function of `i`."""
 
     objective: str
     tokenizer: PreTrainedTokenizerFast
@@ -45,12 +49,13 @@ class Rows:
         if rng.random() < self.book_share:
             return self.prose(rng, self.corpus.books)
         words, books, counts = self.corpus.words, self.corpus.books, PAIRS[self.objective]
-        return self.pairs(rng, lambda: document(rng, words, books, rng.choice(counts)))
+        return self.pairs(rng, lambda: draw_document(rng, words, books, rng.choice(counts)))
 
     def prose(self, rng: Random, books: Sequence[str]) -> Row:
-        """Paragraphs that stand one after the other."""
+        """Paragraphs of `books` in their order, from a random one on."""
         length = LENGTH if self.objective == "causal" else ENCODER_LENGTH - 2
-        start, ids, end = rng.randrange(len(books)), [], self.tokenizer.eos_token_id
+        start, end = rng.randrange(len(books)), self.tokenizer.eos_token_id
+        ids: list[int] = []
         while len(ids) < length:
             ids += [*self.ids(books[start % len(books)]), end]
             start += 1
@@ -70,7 +75,7 @@ class Rows:
         return around(self.tokenizer, read), around(self.tokenizer, self.ids(target)[:room])
 
     def filled(self, documents: Callable[[], list[Pair]]) -> Row:
-        """A decoder's row, full of pairs as `peft_cli.backbone.tokenization` lays them out; sources are read and not scored."""
+        """A decoder's row, full of pairs as a run encodes them; sources are read and not scored."""
         ids: list[int] = []
         labels: list[int] = []
         end = self.tokenizer.eos_token_id
@@ -82,8 +87,9 @@ class Rows:
         return ids[:LENGTH], labels[:LENGTH]
 
     def ids(self, text: str) -> list[int]:
-        """The ids of a text, with nothing around."""
-        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        """The ids of a text, without special tokens."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
 
 
 def around(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> list[int]:
@@ -114,8 +120,9 @@ def noise(objective: str, rng: Random, ids: list[int]) -> list[tuple[list[int], 
 
 def spans(tokenizer: PreTrainedTokenizerFast, rng: Random, ids: list[int]) -> Row:
     """T5's span corruption: a sentinel for each hidden span; the target has their texts (Raffel et al., 2020)."""
-    sentinels = iter(tokenizer.convert_tokens_to_ids(SENTINELS))
-    read, target = [], []
+    sentinels = iter(cast(list[int], tokenizer.convert_tokens_to_ids(SENTINELS)))
+    read: list[int] = []
+    target: list[int] = []
     for piece, is_hidden in noise("spans", rng, ids):
         mark = next(sentinels, None) if is_hidden else None
         read += piece if mark is None else [mark]
@@ -141,35 +148,36 @@ def masked(tokenizer: PreTrainedTokenizerFast, rng: Random, ids: list[int]) -> R
     return around(tokenizer, read), [IGNORE, *labels, IGNORE]
 
 
-OBJECTIVES = {"causal": causal, "spans": spans, "infilling": infilling, "masked": masked}
+OBJECTIVES: dict[str, Objective] = {"causal": causal, "spans": spans, "infilling": infilling, "masked": masked}
 
 
-def loss(model: PreTrainedModel, rows: Sequence[Row]) -> tuple[Tensor, int]:
-    """The cross-entropy in nats summed over the scored tokens of `rows`, and how many those are."""
-    pad = model.config.pad_token_id or 0
-    inputs = pad_rows([ids for ids, _ in rows], pad)
-    labels = pad_rows([labels for _, labels in rows], IGNORE)["input_ids"].to(model.device)
-    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+def summed_loss(model: PreTrainedModel, rows: Sequence[Row]) -> tuple[Tensor, int]:
+    """The cross-entropy in nats, summed over the scored tokens of `rows`, and how many those are."""
+    ids, mask = pad_rows([ids for ids, _ in rows], model.config.pad_token_id or 0)
+    labels = pad_rows([labels for _, labels in rows], IGNORE)[0].to(model.device)
+    inputs = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
     if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels=labels)
-    elif model.config.model_type == "gpt2":
+        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels=labels)  # type: ignore[operator]
+    elif model.config.model_type == "gpt2":  # its rows are padded on the right, where nothing is scored
         inputs, labels = {"input_ids": inputs["input_ids"]}, causal_targets(labels)
-    places = places_of(labels)
-    logits = logits_at(model, inputs, places)
-    return summed(logits, labels.flatten()[places]), len(places)
+    index = scored_index(labels)
+    logits = logits_at(model, inputs, index).float()
+    return F.cross_entropy(logits, labels.flatten()[index], reduction="sum"), len(index)
 
 
 @torch.no_grad()
 def held_out_losses(model: PreTrainedModel, rows: Rows) -> dict[str, float]:
     """Mean losses in nats a token, in fp32: on paragraphs that were held out, and on records of held-out domains."""
     model.eval()
-    corpus = rows.corpus
-    makers = {"books": lambda rng: rows.prose(rng, corpus.held_out)}
-    for key in HELD_OUT:
-        domain = named_domain(key)
-        makers[key] = lambda rng, domain=domain: rows.pairs(rng, lambda: described(rng, corpus.words, domain, pairs=4))
+    makers: dict[str, Callable[[Random], Row]] = {"books": lambda rng: rows.prose(rng, rows.corpus.held_out)}
+    makers |= {key: partial(held_out_row, rows, key) for key in HELD_OUT}
     losses = {}
     for name, make in makers.items():
-        parts = [loss(model, [make(Random(f"held out/{name}/{i}"))]) for i in range(HELD_OUT_ROWS)]
+        parts = [summed_loss(model, [make(Random(f"held out/{name}/{i}"))]) for i in range(HELD_OUT_ROWS)]
         losses[name] = sum(total.item() for total, _ in parts) / sum(n for _, n in parts)
     return losses
+
+
+def held_out_row(rows: Rows, key: str, rng: Random) -> Row:
+    """A row of pairs of the held-out domain `key`."""
+    return rows.pairs(rng, lambda: describe_records(rng, rows.corpus.words, named_domain(key), pairs=4))

@@ -37,7 +37,7 @@ Row = dict[str, str]
 
 
 def nli_row(split: str, i: int) -> Row:
-    """Row `i` of mini_nli: a text about a thing of a domain that is not held out, and a sentence about the same thing."""
+    """Row `i` of mini_nli: a text about a thing of a domain that is not held out, and a sentence about that thing."""
     rng = Random(f"nli/{split}/{i}")
     domains = [key for key in grammar() if key != "generic" and key not in HELD_OUT]
     key, label = rng.choice(domains), rng.choice(LABELS)

@@ -1,9 +1,9 @@
 """Record-to-text pairs in many domains and styles, to pretrain the embedded backbones.
 
 A document is a few pairs with one domain and one style. In front of a pair there is a pattern with slots, or earlier
-pairs, or a few words of instruction, from which a model learns how the next text has to look: the skill that a trained prompt
-uses. A style fixes the order of the fields, the role and the wording of each, and how sentences are opened, grouped and
-joined; some styles have private wordings, which no other document has.
+pairs, or a few words of instruction, from which a model learns how the next text has to look: the skill that a trained
+prompt uses. A style fixes the order of the fields, the role and the wording of each, and how sentences are opened,
+grouped and joined; some styles have private wordings, which no other document has.
 """
 
 from __future__ import annotations

@@ -21,71 +21,74 @@ from peft_cli.pretrain.values import draw
 Pair = tuple[str, str]  # source, target
 
 PATTERN_SHARE, INSTRUCTION_SHARE = 0.6, 0.15  # of the documents of records and their texts; the rest shows pairs only
-PRIVATE_SHARE, SHOWN_PRIVATE_SHARE = 0.5, 0.2  # of the styles that a pattern tells, and that at least three pairs show
-TASK_TOLD_SHARE = 0.7  # of the documents of other tasks
+PRIVATE_SHARE, SHOWN_PRIVATE_SHARE = (
+    0.5,
+    0.2,
+)  # of the styles with a pattern, and of those that three pairs or more show
+NAMED_TASK_SHARE = 0.7  # of the documents of other tasks
 
 
-def document(rng: Random, words: list[str], prose: list[str], pairs: int) -> list[Pair]:
-    """`pairs` pairs of one task; most documents say in front of the first source what is to be done."""
+def draw_document(rng: Random, words: list[str], prose: list[str], pairs: int) -> list[Pair]:
+    """`pairs` pairs of one task; most documents name the task in front of the first source."""
     kind = rng.choices(["describe", "record", "prose"], weights=[74, 16, 10])[0]
     if kind == "describe":
-        return described(rng, words, draw_domain(rng, words), pairs)
+        return describe_records(rng, words, draw_domain(rng, words), pairs)
     if kind == "record":
         task = rng.choice(list(RECORD))
         domain = draw_domain(rng, words)
         style = draw_style(rng, domain, private_share=0)
         chosen = rng.choice(list(domain.fields))
         records = [draw_record(rng, words, domain, style) for _ in range(pairs)]
-        made = [(linearise(style, *record), RECORD[task](*record, chosen)) for record in records]
-        told = task.format(field=chosen)
+        drawn = [(linearise(style, *record), RECORD[task](*record, chosen)) for record in records]
+        name = task.format(field=chosen)
     else:
-        told = rng.choice(list(PROSE))
-        made = [PROSE[told](rng, rng.choice(prose)) for _ in range(pairs)]
-    return tell(told, made) if rng.random() < TASK_TOLD_SHARE else made
+        name = rng.choice(list(PROSE))
+        drawn = [PROSE[name](rng, rng.choice(prose)) for _ in range(pairs)]
+    return add_task(name, drawn) if rng.random() < NAMED_TASK_SHARE else drawn
 
 
-def described(rng: Random, words: list[str], domain: Domain, pairs: int) -> list[Pair]:
-    """`pairs` records of `domain` with their texts in one style, which a pattern or a few words may tell in front."""
-    told = rng.choices(
+def describe_records(rng: Random, words: list[str], domain: Domain, pairs: int) -> list[Pair]:
+    """`pairs` records of `domain` with texts in one style; a pattern or a few words about it may stand in front."""
+    task = rng.choices(
         ["pattern", "instruction", "nothing"],
         weights=[PATTERN_SHARE, INSTRUCTION_SHARE, 1 - PATTERN_SHARE - INSTRUCTION_SHARE],
     )[0]
-    shown = SHOWN_PRIVATE_SHARE if told == "nothing" and pairs > 2 else 0
-    style = draw_style(rng, domain, private_share=PRIVATE_SHARE if told == "pattern" else shown)
-    if not style.kind_field:  # nothing else would tell it
+    shown = SHOWN_PRIVATE_SHARE if task == "nothing" and pairs > 2 else 0
+    style = draw_style(rng, domain, private_share=PRIVATE_SHARE if task == "pattern" else shown)
+    if not style.kind_field:  # a text could not know the kind
         domain = replace(domain, kinds=[rng.choice(domain.kinds)])
     records = [draw_record(rng, words, domain, style) for _ in range(pairs)]
-    made = [(linearise(style, *record), describe(rng, words, domain, style, record)) for record in records]
-    if told == "pattern":
-        return tell(pattern(rng, words, domain, style, records), made)
-    return tell(instruction(style), made) if told == "instruction" else made
+    drawn = [(linearise(style, *record), describe(rng, words, domain, style, record)) for record in records]
+    if task == "pattern":
+        return add_task(pattern(rng, words, domain, style, records), drawn)
+    return add_task(instruction(style), drawn) if task == "instruction" else drawn
 
 
-def tell(told: str, pairs: list[Pair]) -> list[Pair]:
-    """`pairs` with `told` in front of the first source."""
+def add_task(task: str, pairs: list[Pair]) -> list[Pair]:
+    """`pairs` with `task` in front of the first source."""
     (source, target), *others = pairs
-    return [(f"{told} : {source}", target), *others]
+    return [(f"{task} : {source}", target), *others]
 
 
 def instruction(style: Style) -> str:
-    """Words that name what is plainest in a style: "describe, short sentences, cheerful"."""
+    """A style in a few words: "describe, short sentences, cheerful"."""
     length = {1: "short sentences", 2: "sentences", 3: "long sentences", 9: "one sentence"}[style.per_sentence]
     tone = "cheerful" if "!" in style.ending + style.prefix else "plain"
     return f"describe, {length}, {tone}"
 
 
 def short_pair(rng: Random, words: list[str]) -> Pair:
-    """A few words to copy, or a few fields and the name of the one whose value is asked for."""
+    """A few words to copy, or a few fields behind the name of the one whose value is the target."""
 
     def value() -> str:
         return draw(rng.choice(["title", "word", "number 1 999"]), rng, words)
 
     if rng.random() < 0.5:
-        told = " ".join(value() for _ in range(rng.randint(1, 5)))
-        return f"copy : {told}", told
+        text = " ".join(value() for _ in range(rng.randint(1, 5)))
+        return f"copy : {text}", text
     fields = {field: value() for field in rng.sample(words, rng.randint(2, 5))}
-    asked = rng.choice(list(fields))
-    return f"{asked} : " + " | ".join(f"{field} : {text}" for field, text in fields.items()), fields[asked]
+    wanted = rng.choice(list(fields))
+    return f"{wanted} : " + " | ".join(f"{field} : {text}" for field, text in fields.items()), fields[wanted]
 
 
 def prose_task(answer: Callable[[Random, list[str]], Pair]) -> Callable[[Random, str], Pair]:
@@ -104,7 +107,7 @@ def gap(rng: Random, words: list[str]) -> Pair:
     return " ".join([*words[:i], "___", *words[i + n :]]), " ".join(words[i : i + n])
 
 
-RECORD = {
+RECORD: dict[str, Callable[[str, str, dict[str, str], str], str]] = {
     "name": lambda name, kind, values, chosen: name,
     "{field}": lambda name, kind, values, chosen: values.get(chosen, "unknown"),
     "copy": lambda name, kind, values, chosen: " | ".join([name, kind, *values.values()]),

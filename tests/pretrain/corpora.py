@@ -4,7 +4,7 @@ from functools import cache
 from random import Random
 from unittest import mock
 
-from peft_cli.embedded import architectures
+from peft_cli.pretrain import architectures
 from peft_cli.pretrain.corpus import Corpus
 from peft_cli.pretrain.values import ONSETS, VOWELS
 

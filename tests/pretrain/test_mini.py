@@ -1,14 +1,11 @@
 import json
-import sys
 from itertools import combinations
-from pathlib import Path
 from random import Random
 
 import pytest
 import sacrebleu
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # pytest alone does not put the repository's root there
-from peft_cli.embedded import mini
+from peft_cli.pretrain import mini
 
 SPLITS = {
     split: [json.loads(line) for line in (mini.FOLDER / f"{split}.jsonl").read_text(encoding="ascii").splitlines()]
@@ -87,7 +84,7 @@ def test_another_seed_gives_other_rows():
 @pytest.mark.parametrize("split", SCORED)
 def test_a_fresh_draw_leaves_room_above_and_below(split):
     grammar, rng = mini.read_grammar(), Random(0)
-    texts = [mini.Teller(record_of(row), grammar, rng).tell() for row in SPLITS[split]]
+    texts = [mini.Writer(record_of(row), grammar, rng).text() for row in SPLITS[split]]
     assert 65 < bleu(texts, SPLITS[split]) < 85
 
 
@@ -109,14 +106,14 @@ def test_every_kind_can_be_told_with_every_value():
         for field, values in grammar["values"].items():
             for value in values:
                 record = {"name": "Oroby Charm", "kind": kind, "hardy": "yes", field: value}
-                assert "Oroby Charm" in mini.Teller(record, grammar, rng).tell()
+                assert "Oroby Charm" in mini.Writer(record, grammar, rng).text()
 
 
 def test_hardy_is_told_by_the_climate_of_the_origin():
     grammar, record = mini.read_grammar(), {"name": "Oroby Charm", "kind": "mint", "hardy": "no"}
     texts = {
         origin: {
-            mini.Teller(record | {"origin": origin}, grammar, Random(seed)).predicate("hardy") for seed in range(20)
+            mini.Writer(record | {"origin": origin}, grammar, Random(seed)).predicate("hardy") for seed in range(20)
         }
         for origin in ("Greece", "Norway")
     }
@@ -126,4 +123,4 @@ def test_hardy_is_told_by_the_climate_of_the_origin():
 def test_but_joins_opposite_tones_only():
     grammar, record = mini.read_grammar(), {"name": "Oroby Charm", "kind": "mint", "water": "little"}
     for hardy, joined in (("no", ", but "), ("yes", " and ")):
-        assert joined in mini.Teller(record | {"hardy": hardy}, grammar, Random(0)).join(["water", "hardy"])
+        assert joined in mini.Writer(record | {"hardy": hardy}, grammar, Random(0)).join(["water", "hardy"])

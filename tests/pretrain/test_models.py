@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from peft_cli.backbone import Backbone, load
-from peft_cli.backbone.loading import EMBEDDED
+from peft_cli.backbone import Backbone
+from peft_cli.backbone.loading import EMBEDDED, load_backbone
 from peft_cli.config.options import options
 from peft_cli.evaluate import Decoding, predict
 from peft_cli.method import Method
@@ -27,7 +27,7 @@ def name(request) -> str:
 
 def loaded(name: str) -> Backbone:
     classes = ("bad", "good") if ARCHITECTURES[name].objective == "masked" else ()
-    return load(classes, name, "fp32", "cpu", None, 64, 16)
+    return load_backbone(name, classes, device="cpu", max_source_tokens=64, max_target_tokens=16)
 
 
 def test_an_embedded_backbone_loads_and_predicts(name):
@@ -38,7 +38,7 @@ def test_an_embedded_backbone_loads_and_predicts(name):
     assert len(texts) == len(examples) and all(isinstance(text, str) for text in texts)
 
 
-def test_a_card_tells_what_the_log_and_the_weights_say(name):
+def test_a_card_has_the_numbers_of_the_log_and_of_the_weights(name):
     card = (EMBEDDED / name / "README.md").read_text(encoding="utf-8")
     written = json.loads((EMBEDDED / name / "log.json").read_text())
     backbone = loaded(name)

@@ -2,12 +2,12 @@ from random import Random
 
 import pytest
 import torch
-from tests.embedded.corpora import CORPUS, small_tokenizer
 
-from peft_cli.backbone.targets import IGNORE
-from peft_cli.embedded import objectives
+from peft_cli.backbone import IGNORE
+from peft_cli.pretrain import objectives
 from peft_cli.pretrain.architectures import ARCHITECTURES, SENTINELS, build
-from peft_cli.pretrain.objectives import OBJECTIVES, Rows, held_out_losses, loss
+from peft_cli.pretrain.objectives import OBJECTIVES, Rows, held_out_losses, summed_loss
+from tests.pretrain.corpora import CORPUS, small_tokenizer
 
 TEXT = "the old ship left the harbour at dawn and nobody on the shore waved back " * 4
 
@@ -44,7 +44,7 @@ def test_every_row_has_something_to_learn_and_fits_the_model(name, rows):
         ids, labels = rows[i]
         assert len(ids) <= 512 and len(labels) <= 512 and any(label != IGNORE for label in labels)
     with torch.no_grad():
-        total, n = loss(model, [rows[i] for i in range(3)])
+        total, n = summed_loss(model, [rows[i] for i in range(3)])
     assert n > 0 and total / n < 12
 
 

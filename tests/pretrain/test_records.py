@@ -2,7 +2,6 @@ import re
 from random import Random
 
 import pytest
-from tests.embedded.corpora import WORDS
 
 from peft_cli.pretrain.records import (
     HELD_OUT,
@@ -16,6 +15,7 @@ from peft_cli.pretrain.records import (
     pattern,
 )
 from peft_cli.pretrain.values import draw
+from tests.pretrain.corpora import WORDS
 
 DOMAINS = [key for key in grammar() if key != "generic"]
 
