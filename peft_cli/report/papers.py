@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class PaperTable:
         return [self.sources[name] for name in names]
 
 
+@cache
 def read_tables() -> list[PaperTable]:
     """Returns every table of every file."""
     return [

@@ -69,8 +69,9 @@ def parse_run(folder: Path, result: Any) -> Run:
     if not isinstance(result, dict):
         raise ValueError("it is no JSON object")
     try:
-        fields = {name: value for name, value in flat(result).items() if name not in NOT_KEPT}
-        is_system = "system.name" in fields
+        is_system = "system" in result
+        ignored = ("cost.", *NOT_KEPT) if is_system else NOT_KEPT
+        fields = {name: value for name, value in flat(result).items() if not name.startswith(ignored)}
         check_fields(fields, is_system)
         is_untouched = fields["run.shots"] == 0
         seeds = () if is_untouched else tuple(fields[f"run.{name}"] for name in SEEDS)
