@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import median, quantiles
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from peft_cli.backbone import Backbone
 from peft_cli.data import Example
 from peft_cli.method import Method
 from peft_cli.recipe import Recipe
-from peft_cli.run_folder.usage import PeakMemory, energy
+from peft_cli.run_folder.usage import PeakMemory, counted, energy
 from peft_cli.speed import speed_up
 from peft_cli.train import step
 
 UNTIMED_STEPS = 3  # the first steps pay for what is set up once
-ATTENTION_ON_CPU = {  # torch counts it on a GPU alone
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(
-        query, key, value
-    ),
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda out, query, key, value, *_, **__: (
-        sdpa_backward_flop_count(out, query, key, value)
-    ),
-}
 
 
 class Meter:
@@ -57,7 +47,8 @@ class Meter:
         everything = self.backbone.encode(examples)
         rows = (everything[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
         weights = [*self.backbone.model.parameters(), *self.method.parameters()]
-        with speed_up(self.backbone, self.method, everything, replace(recipe, compile=None)):
+        self.method.eval()
+        with speed_up(self.backbone, self.method.inputs, everything, replace(recipe, compile=None)):
             self.backbone.batch(rows)  # caches what it can
             self.backbone.model.train(recipe.dropout)
             with torch.random.fork_rng(), counted(weights) as counts:
@@ -102,29 +93,6 @@ class Meter:
         """Goes back to what a checkpoint kept."""
         self.step_seconds, self.seconds_before = list(state["step_seconds"]), state["seconds"]
         self.earlier = state["used"]
-
-
-@contextmanager
-def counted(weights: Iterable[Tensor]) -> Iterator[dict[str, int | None]]:
-    """Counts what happens inside; the dictionary is filled at the end.
-
-    The operations of matrix products and attention, and the bytes of the distinct buffers that autograd keeps for the
-    backward pass, without those of `weights`.
-    """
-    own = {p.untyped_storage().data_ptr() for p in weights}
-    saved: dict[int, int] = {}
-    counts: dict[str, int | None] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as flops, hooks:
-        yield counts
-    counts |= {"flops_per_step": flops.get_total_flops(), "saved_for_backward_bytes": sum(saved.values())}
 
 
 def count(parameters: Iterable[Tensor]) -> int:

@@ -13,10 +13,9 @@ from pydantic import NonNegativeInt
 from peft_cli.config.plugins import use_plugins
 from peft_cli.config.targets import resolve
 from peft_cli.config.values import check
-from peft_cli.run_folder.failure import failure_of, repeat_command
-from peft_cli.run_folder.identity import complete, read_data
+from peft_cli.run_folder.identity import complete, describe_data, read_data, run_names
 from peft_cli.run_folder.lock import locked
-from peft_cli.run_folder.result import UNTOUCHED, RunFolder, folder_of
+from peft_cli.run_folder.result import RunFolder, folder_of
 
 if TYPE_CHECKING:  # what a run needs is imported when it runs, so that a finished sweep is told quickly
     from peft_cli.backbone import Backbone
@@ -25,6 +24,7 @@ if TYPE_CHECKING:  # what a run needs is imported when it runs, so that a finish
     from peft_cli.evaluate import Decoding, Prediction
     from peft_cli.method import Method
     from peft_cli.run_folder.checkpoint import Checkpoint
+    from peft_cli.run_folder.partial_predictions import PartialPredictions
     from peft_cli.run_folder.signals import Signals
     from peft_cli.run_folder.tracker import Tracker
 
@@ -51,7 +51,7 @@ def experiment(config: dict[str, Any], choices: dict[str, str], overrides: list[
     config = complete(config)
     folder = folder_of(config, choices)
     if folder.is_finished:
-        folder.tidy()
+        folder.remove_leftovers()
         print(f"finished already: {folder.path} (delete that folder to run it again)")
         return
     check_all(config)
@@ -61,8 +61,7 @@ def experiment(config: dict[str, Any], choices: dict[str, str], overrides: list[
         try:
             result = carry_out(config, choices, folder)
         except (Exception, SystemExit) as error:
-            reason, is_wrong_request, _ = failure_of(error)
-            folder.fail(error, reason, is_wrong_request, repeat_command(overrides))
+            folder.fail(error, overrides)
             raise
     print(summary(result, folder.path))
 
@@ -79,22 +78,22 @@ def carry_out(config: dict[str, Any], choices: dict[str, str], folder: RunFolder
     start = time.perf_counter()
     data, backbone, fingerprint, method, sources = prepare(config)
     meter, signals = Meter(backbone, method), Signals()
-    described, decoding = describe(data), Decoding(**config["decode"])
+    described, decoding = describe_data(data), Decoding(**config["decode"])
     decoding.options(backbone.encoder)  # raises ValueError for a text that it cannot ban
     made_of = {"backbone": fingerprint, "init_from": str(sources), **described["sha256"]}
     checkpoint = Checkpoint(folder.path, config["train"]["checkpoint_seconds"], signals, made_of, meter=meter)
     folder.open(config, goes_on=checkpoint.step > 0)
     tracker = Tracker(folder.path, config, **config["wandb"])
-    with signals.heard():
+    with signals.listening():
         training = fit(config, backbone, method, data, decoding, meter, folder, tracker, checkpoint)
         method.fold()
         bytes_stored = folder.write_tensors(method.state_dict())
-        prediction = answer(backbone, method, data.test, decoding, folder, signals)
+        prediction = answer(backbone, method, data.test, decoding, folder.partial_predictions(made_of), signals)
     scores = score_all(data, data.test, prediction.texts, config["protocol"], config["more_metrics"])
     folder.write_predictions(data.test, prediction.texts, scores.examples)
     costs = meter.read(prediction.seconds / len(data.test), bytes_stored)
     result = {
-        "run": identity(config, choices),
+        "run": run_names(config, choices),
         "scores": scores.values,
         "signatures": scores.signatures,
         "undefined": scores.reasons,
@@ -137,7 +136,7 @@ def fit(
     folder: RunFolder, tracker: Tracker, checkpoint: Checkpoint,
 ) -> dict[str, Any] | None:  # fmt: skip
     """Trains, with the log written, mirrored, timed and shown; returns what `train` does, None without shots."""
-    from peft_cli.cli.progress import progress
+    from peft_cli.run_folder.progress import progress
     from peft_cli.evaluate import predict, score_all
     from peft_cli.recipe import Recipe
     from peft_cli.train import train
@@ -149,7 +148,7 @@ def fit(
     def metric(examples: Sequence[Example]) -> float:
         texts = predict(backbone, method, examples, decoding).texts
         first = replace(data, metrics=data.metrics[:1])
-        return score_all(first, examples, texts, config["protocol"]).selects
+        return score_all(first, examples, texts, config["protocol"]).selection_value
 
     with progress("train", recipe.steps, checkpoint.step) as done:
 
@@ -165,14 +164,13 @@ def fit(
 
 
 def answer(
-    backbone: Backbone, method: Method, examples: Sequence[Example], decoding: Decoding, folder: RunFolder,
+    backbone: Backbone, method: Method, examples: Sequence[Example], decoding: Decoding, partial: PartialPredictions,
     signals: Signals,
 ) -> Prediction:  # fmt: skip
     """Predicts, with each batch written down when it is there; what was predicted at an earlier time is kept."""
-    from peft_cli.cli.progress import progress
+    from peft_cli.run_folder.progress import progress
     from peft_cli.evaluate import predict
 
-    partial = folder.partial_predictions()
     with progress("predict", len(examples), len(partial.texts)) as shown:
 
         def done(texts: dict[int, str], seconds: float) -> None:
@@ -181,26 +179,6 @@ def answer(
             signals.check()
 
         return predict(backbone, method, examples, decoding, done, partial.texts, partial.seconds)
-
-
-def identity(config: dict[str, Any], choices: dict[str, str]) -> dict[str, Any]:
-    """The names of a run in tables."""
-    names = choices | ({"method": UNTOUCHED} if config["shots"] == 0 else {})
-    return names | {key: config[key] for key in ("shots", "seed", "data_seed", "test_limit")}
-
-
-def describe(data: Data) -> dict[str, Any]:
-    """Which examples were drawn, and the hashes of their texts."""
-    from peft_cli.data import fingerprint
-
-    return {
-        "train_ids": [example.id for example in data.train],
-        "validation_ids": [example.id for example in data.validation],
-        "n_test": len(data.test),
-        "labels": list(data.labels),
-        **data.notes,
-        "sha256": {split: fingerprint(getattr(data, split)) for split in ("train", "validation", "test")},
-    }
 
 
 def cut_texts(backbone: Backbone, data: Data) -> dict[str, int]:

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.hooks import IMPLEMENTATION
+from peft_cli.backbone.attention import IMPLEMENTATION
 from peft_cli.data import Example, Hypothesis
 from peft_cli.forms import build_form
 

@@ -6,8 +6,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
 from peft_cli.backbone import Backbone
+from peft_cli.backbone.attention import IMPLEMENTATION
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.hooks import IMPLEMENTATION
 from tests.conftest import D_MODEL, HEADS, LAYERS, POSITIONS, V, make_tokenizer, noisy
 
 TOKENS = {"vocab_size": V, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}

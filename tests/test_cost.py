@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from peft_cli.cost import Meter, PeakMemory, counted, step_times
+from peft_cli.cost import Meter, step_times
 from peft_cli.method.ft import FT
 from peft_cli.method.pt import PT
+from peft_cli.run_folder.usage import PeakMemory, counted
 from tests import test_train as training
 from tests.conftest import D_MODEL, EXAMPLES, LAYERS, make_backbone
 

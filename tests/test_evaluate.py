@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.hooks import IMPLEMENTATION
+from peft_cli.backbone.attention import IMPLEMENTATION
 from peft_cli.data import Data, Example
 from peft_cli.evaluate import Decoding, log_likelihoods, predict, score_all
 from peft_cli.method import Method

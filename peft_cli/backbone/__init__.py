@@ -11,7 +11,6 @@ Nothing outside this package knows how a family of models names its parts.
 """
 
 from peft_cli.backbone.batch import IGNORE, Batch, Encoded
-from peft_cli.backbone.loading import load_backbone
 from peft_cli.backbone.model import Backbone
 
-__all__ = ["IGNORE", "Backbone", "Batch", "Encoded", "load_backbone"]
+__all__ = ["IGNORE", "Backbone", "Batch", "Encoded"]

@@ -100,9 +100,6 @@ class HiddenStates(Protocol):
     def hidden(self, rows: Sequence[Encoded]) -> Mapping[str, Tensor]:
         """The states [B, T, d_model] of each stack."""
 
-    def close(self) -> None:
-        """Removes the cache from the model."""
-
     def serve(self, hidden: Mapping[str, Tensor]) -> AbstractContextManager[dict[str, Any]]:
         """Has the model start from `hidden`; the context has more arguments for it."""
 

@@ -50,7 +50,7 @@ class Positions:
                 f"the backbone has {limit} positions; lower it"
             )
         needed = max_new_tokens + (longest + self.positions_added if self.family.is_decoder_only else 0)
-        if max_new_tokens and needed > limit:
+        if needed > limit:
             raise ValueError(
                 f"decode.max_new_tokens={max_new_tokens} needs {needed} positions with the longest source, and the "
                 f"backbone has {limit}; lower it, or backbone.max_source_tokens"

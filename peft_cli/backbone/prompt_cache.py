@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from peft_cli.backbone.hooks import KeyValue
+KeyValue = tuple[Tensor, Tensor]  # each [B, kv_heads, T, d_head]
 
 
 @dataclass(frozen=True)

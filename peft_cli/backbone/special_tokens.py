@@ -30,7 +30,7 @@ def set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
     pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     pad = next(own for own in pads if own is not None and own < n_rows)
     model.generation_config = GenerationConfig(
-        eos_token_id=ends or None,
+        eos_token_id=ends,
         pad_token_id=pad,
         bos_token_id=getattr(config, "bos_token_id", None),
         decoder_start_token_id=start,

@@ -199,7 +199,9 @@ def check_text(text: str, place: str) -> str:
 
 
 def check_out(folder: Path, data: str | None) -> None:
-    """Raises ValueError where `folder` has files of a run, or no table is named for the scores."""
+    """Raises ValueError where `folder` is a file or has files of a run, or no table is named for the scores."""
+    if folder.is_file():
+        raise ValueError(f"--out {folder} is a file; name a folder")
     if existing := [name for name in OF_A_RUN if (folder / name).exists()]:
         raise ValueError(f"--out {folder} has a {existing[0]}; name another folder")
     if data is None:

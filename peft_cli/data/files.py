@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from peft_cli.config.targets import resolve
 from peft_cli.data import Data, Example, Hypothesis, MaskTemplate
 from peft_cli.data.reading.examples import ExampleReader, one_for_each_source, one_for_each_target
@@ -21,8 +23,8 @@ SHORT_ANSWER, SHORT_SHARE = 5, 0.9  # words of a short answer, and the share of 
 def read_files(
     root: str, train: str | None, validation: str | None, test: str | None, source: str, target: str,
     labels: list[str] | None, classes: list[str] | None, scale: list[float] | None, hypothesis: str | None,
-    words: list[str] | None, mask_template: str | None, mask_words: list[str] | None, mask_tokens: int | None,
-    mask_first_tokens: int | None, split: SplitName | list[float], metrics: list[str] | None, protocol: str,
+    words: list[str] | None, mask_template: str | None, mask_words: list[str] | None, mask_tokens: PositiveInt | None,
+    mask_first_tokens: PositiveInt | None, split: SplitName | list[float], metrics: list[str] | None, protocol: str,
     columns: list[str] | None, rename: dict[str, str] | None, encoding: str, flatten: str | None, allow_empty: bool,
     skip_bad_lines: bool, rows: dict[str, int] | None, hub: dict[str, str] | None, where: str | None,
 ) -> Data:  # fmt: skip
@@ -30,16 +32,14 @@ def read_files(
 
     Raises ValueError for a file that is absent, has other counts than were published, or has a line that is no example.
     """
-    labels, classes = (check_classes(names, key) for names, key in ((labels, "labels"), (classes, "classes")))
-    check_targets(labels, classes, scale)
+    labels, classes = check_targets(labels, classes, scale)
     mask = parse_template(mask_template, "data.mask_template", tuple(CHANGES)) if mask_template else None
     reader = ExampleReader(
         column_template(source), mask, target, labels, classes, scale, columns, rename or {}, encoding,
         resolve(flatten, "data") if flatten else None, allow_empty, skip_bad_lines,
     )  # fmt: skip
     files = {name: file for name, file in zip(SPLITS, (train, validation, test), strict=True) if file}
-    origin = Origin(root, where, hub, None if split == "lmbff" else rows)
-    data = read_splits(reader, origin, files, split)
+    data = read_splits(reader, Origin(root, where, hub, None if split == "lmbff" else rows), files, split)
     return replace(
         data,
         metrics=tuple(metrics or default_metrics(data.test, labels, scale)),
@@ -110,8 +110,11 @@ def check_classes(names: Sequence[str] | None, key: str) -> list[str] | None:
     return classes
 
 
-def check_targets(labels: Sequence[str] | None, classes: Sequence[str] | None, scale: Sequence[float] | None) -> None:
-    """Raises ValueError for classes without a text each, and for a scale that is none."""
+def check_targets(
+    labels: Sequence[str] | None, classes: Sequence[str] | None, scale: Sequence[float] | None
+) -> tuple[list[str] | None, list[str] | None]:
+    """The labels and classes with single spaces; raises ValueError for classes without a text, and for no scale."""
+    labels, classes = check_classes(labels, "labels"), check_classes(classes, "classes")
     if classes and len(classes) != len(labels or ()):
         raise ValueError(f"data.labels has {len(labels or ())} texts for the {len(classes)} data.classes")
     if scale is not None and (len(scale) != 2 or scale[0] >= scale[1] or labels):
@@ -119,6 +122,7 @@ def check_targets(labels: Sequence[str] | None, classes: Sequence[str] | None, s
             f"data.scale=[{','.join(f'{end:g}' for end in scale)}] has to have the least and the most of a target that "
             "is a number, as in [0,5], and data.labels is null then"
         )
+    return labels, classes
 
 
 def check_hypothesis(text: str | None, words: Sequence[str] | None, labels: Sequence[str] | None) -> Hypothesis | None:

@@ -1,12 +1,49 @@
-"""What a run uses of its machine: memory and energy."""
+"""What a run uses of its machine: operations, memory and energy."""
 
 from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+ATTENTION_ON_CPU = {  # torch counts it on a GPU alone
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(
+        query, key, value
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda out, query, key, value, *_, **__: (
+        sdpa_backward_flop_count(out, query, key, value)
+    ),
+}
+
+
+@contextmanager
+def counted(weights: Iterable[Tensor]) -> Iterator[dict[str, int | None]]:
+    """Counts what happens inside; the dictionary is filled at the end.
+
+    The operations of matrix products and attention, and the bytes of the distinct buffers that autograd keeps for the
+    backward pass, without those of `weights`.
+    """
+    own = {p.untyped_storage().data_ptr() for p in weights}
+    saved: dict[int, int] = {}
+    counts: dict[str, int | None] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        for part in (tensor._indices(), tensor._values()) if tensor.is_sparse else (tensor,):
+            storage = part.untyped_storage()
+            if storage.data_ptr() not in own:
+                saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as flops, hooks:
+        yield counts
+    counts |= {"flops_per_step": flops.get_total_flops(), "saved_for_backward_bytes": sum(saved.values())}
 
 
 class PeakMemory:

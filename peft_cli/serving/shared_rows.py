@@ -16,17 +16,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from peft_cli.backbone import Backbone
-from peft_cli.backbone.hooks import (
-    UNCHANGED,
-    AttentionHooks,
-    Rows,
-    Scoring,
-    attend,
-    attention_hooks,
-    bias_terms,
-    read_kv,
-    weighted_values,
-)
+from peft_cli.backbone.attention import Scoring, attend, bias_terms, read_kv, weighted_values
+from peft_cli.backbone.hooks import UNCHANGED, AttentionHooks, Rows, attention_hooks
 from peft_cli.backbone.new_head import new_head
 from peft_cli.backbone.prompt_cache import PromptCache
 from peft_cli.backbone.tokenization import Encoder

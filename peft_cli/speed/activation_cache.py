@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutput
 
-from peft_cli.backbone import Backbone, Batch, Encoded
+from peft_cli.backbone.batch import Batch, Encoded
 from peft_cli.backbone.families import Family
 from peft_cli.backbone.hooks import Block
+from peft_cli.backbone.model import Backbone
 
 
 def skip_plain(block: nn.Module, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:

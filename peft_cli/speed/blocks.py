@@ -9,7 +9,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from transformers import Cache
 
-from peft_cli.backbone import Backbone
+from peft_cli.backbone.model import Backbone
 
 MOST_VARIANTS = 512  # of a block's compiled code: for each block what a method does there, prompts, validation
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from peft_cli.backbone.attention import attend
 from peft_cli.backbone.families import FAMILIES
-from peft_cli.backbone.hooks import attend
 from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
 from peft_cli.train import batch_loss

@@ -3,7 +3,7 @@ from torch import nn
 from transformers.activations import NewGELUActivation
 
 from peft_cli.backbone.fused_gelu import fuse_gelu
-from peft_cli.cost import counted
+from peft_cli.run_folder.usage import counted
 from tests.conftest import make_backbone
 
 

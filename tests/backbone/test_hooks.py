@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from peft_cli.backbone.hooks import Attention, attend
+from peft_cli.backbone.attention import attend
+from peft_cli.backbone.hooks import Attention
 
 B, HEADS, T, P, D_HEAD = 2, 4, 5, 3, 6
 

@@ -67,6 +67,25 @@ def test_a_source_fits_in_what_a_method_has_room_for():
         backbone.check_lengths(EXAMPLES)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "bart", "roberta"])
+def test_a_prompt_leaves_room_for_eight_tokens_of_a_source(family):
+    most = POSITIONS - 8 - (12 if family == "gpt2" else 0)
+    backbone = make_backbone(family)
+    backbone.reserve(most)
+    assert backbone.encoder.max_source_tokens == 8
+    with pytest.raises(
+        ValueError, match=f"{most + 1} positions in front leave 7 of the backbone's {POSITIONS} for a source"
+    ):
+        make_backbone(family).reserve(most + 1)
+
+
+@pytest.mark.parametrize(("family", "moved"), [("gpt2", 5), ("bart", 0), ("roberta", 0)])
+def test_positions_move_in_a_decoder_and_are_counted_in_every_family(family, moved):
+    backbone = make_backbone(family)
+    backbone.shift_positions(5)
+    assert (backbone.positions_added, backbone.positions_in_front) == (5, moved)
+
+
 def test_t5_reads_and_writes_any_length():
     backbone = sized("t5", max_source_tokens=1000, max_target_tokens=500)
     backbone.check_lengths([Example("0", "name " * 900, ("food " * 400,))], 10_000)

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoTokenizer
 
 from peft_cli.backbone import IGNORE
-from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.batch import collate, pad_rows
+from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.tokenization import Encoder, round_number
 from peft_cli.data import Example
 from tests.conftest import EXAMPLES, POSITIONS, make_backbone, make_tokenizer

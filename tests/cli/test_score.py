@@ -134,7 +134,8 @@ def test_an_item_without_a_reference_is_counted(tmp_path, capsys):
         (["{lines}", "--references", "{lines}"], "lines.txt has to be a .jsonl file whose rows have references"),
         (["{lines}", "--references", "{file}"], "has 2 predictions and"),
         (["{file}", "--out", "{folder}"], "--out needs --data NAME"),
-        (["{file}", "--out", "{lines}", "--data", "x"], "lines.txt"),
+        (["{file}", "--out", "{lines}", "--data", "x"], "lines.txt is a file; name a folder"),
+        (["{file}", "--out", "{lines}/x", "--data", "x"], "lines.txt/x: Not a directory"),
         (["{file}", "--colour"], "unrecognized arguments: --colour; peft-score --help"),
         (["{file}", "--metrics", "bertscore=a@1,bertscore=b@1"], "bertscore=a@1 and bertscore=b@1 would have one"),
         (["{file}", "--labels", "a  b,a b"], "are the same text in the protocol plain"),
@@ -151,6 +152,14 @@ def test_a_wrong_request_is_one_sentence(file, tmp_path, capsys, arguments, sent
 def test_a_broken_result_beside_the_predictions_is_one_sentence(run, capsys, content):
     (run / "result.json").write_text(content, encoding="latin-1")
     assert str(run / "result.json") in refusal(capsys, [str(run / "predictions.jsonl")])
+
+
+def test_a_program_that_fails_is_one_sentence(file, monkeypatch, capsys):
+    def fail(*arguments):
+        raise ChildProcessError("java failed:\nno memory")
+
+    monkeypatch.setattr("peft_cli.cli.score.score", fail)
+    assert refusal(capsys, [str(file)]) == "peft-score: java failed: no memory\n"
 
 
 def test_nothing_from_a_file_controls_the_terminal(tmp_path, capsys):

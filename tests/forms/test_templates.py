@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig
 
-from peft_cli.backbone import load_backbone
+from peft_cli.backbone.loading import load_backbone
 from peft_cli.backbone.new_head import entailment_index
 from peft_cli.data import Example, Hypothesis
 from peft_cli.forms import build_form

@@ -4,13 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.run_folder.test_checkpoint import Killed, writer
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from peft_cli.speed.loss import summed_loss
-from peft_cli.speed import speed_up
-from peft_cli.speed.activation_cache import first_trainable_blocks
 from peft_cli.method import Method
 from peft_cli.method.bitfit import BitFit
 from peft_cli.method.ft import FT
@@ -19,8 +15,12 @@ from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
 from peft_cli.run_folder.checkpoint import Checkpoint
 from peft_cli.run_folder.signals import Signals
+from peft_cli.speed import speed_up
+from peft_cli.speed.activation_cache import first_trainable_blocks
+from peft_cli.speed.loss import summed_loss
 from peft_cli.train import step, train
 from tests.conftest import CONFIGS, EXAMPLES, examples_for, make_backbone
+from tests.run_folder.test_checkpoint import Killed, writer
 from tests.test_train import RECIPE
 
 RECIPE = replace(RECIPE, batch_size=3, validate_every=3)
@@ -63,7 +63,7 @@ def made(family, make, recipe=RECIPE):
     torch.manual_seed(0)
     method = make(backbone)
     rows = backbone.encode(examples_for(backbone))
-    context = speed_up(backbone, method, rows, recipe)
+    context = speed_up(backbone, method.inputs, rows, recipe)
     context.__enter__()
     backbone.context = context  # ends with the backbone
     return backbone, method, rows

@@ -30,7 +30,7 @@ def made(pair):
 
 
 def gradients(backbone, method, rows, recipe):
-    with speed_up(backbone, method, rows, recipe):
+    with speed_up(backbone, method.inputs, rows, recipe):
         loss = step(backbone, method, rows, recipe)
     found = {name: p.grad.clone() for name, p in method.named_parameters()}
     method.zero_grad()
@@ -76,7 +76,7 @@ def test_nothing_is_left_of_a_switch_after_training():
     backbone = make_backbone("bart")
     method, rows = FT(backbone, 1, output_embedding=False, lr=0.1), backbone.encode(examples_for(backbone))
     before = state(backbone)
-    with speed_up(backbone, method, rows, replace(RECIPE, checkpointing=True)):
+    with speed_up(backbone, method.inputs, rows, replace(RECIPE, checkpointing=True)):
         assert state(backbone) != before
     assert state(backbone) == before and backbone.activation_cache is None
 
@@ -93,7 +93,7 @@ def test_compiled_blocks_keep_loss_and_gradients(traced):
     method = PT(backbone, 3, "random", None, lr=0.1)
     rows = backbone.encode(examples_for(backbone))
     expected = [gradients(backbone, method, batch, RECIPE) for batch in (rows, rows[1:])]
-    with speed_up(backbone, method, rows, replace(RECIPE, compile="default")):
+    with speed_up(backbone, method.inputs, rows, replace(RECIPE, compile="default")):
         for batch, (loss, plain) in zip((rows, rows[1:]), expected, strict=True):
             assert step(backbone, method, batch, RECIPE) == pytest.approx(loss, rel=1e-5)
             assert torch.allclose(method.prompt.grad, plain["prompt"], atol=1e-5)

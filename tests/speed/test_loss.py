@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from peft_cli.run_folder.usage import counted
 from peft_cli.speed.loss import summed_loss
-from peft_cli.cost import counted
 
 V = 50
 

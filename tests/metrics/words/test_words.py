@@ -1,6 +1,6 @@
 import pytest
 
-from peft_cli.metrics.protocols import Protocol
+from peft_cli.metrics.protocols import Protocol, load_protocol
 from peft_cli.metrics.words import jars, split_words
 from peft_cli.metrics.words.like_ptb import like_ptb
 from peft_cli.metrics.words.ptb import ptb
@@ -30,8 +30,26 @@ def test_words_without_java_differ_in_one_reference_of_seven_hundred(e2e_rows):
 
 
 @needs_java
-def test_empty_texts_keep_their_places():
-    assert ptb(["", "a b", "", "c"]) == [[], ["a", "b"], [], ["c"]]
+def test_texts_without_a_word_keep_their_places():
+    assert ptb(["", "a b", "\u200b", "", ".", "c"]) == [[], ["a", "b"], [], [], [], ["c"]]
+
+
+def test_a_program_that_writes_too_few_lines_is_refused(monkeypatch):
+    monkeypatch.setattr("peft_cli.metrics.words.ptb.run_java", lambda *arguments, text: "a\n")
+    with pytest.raises(ChildProcessError, match="PTBTokenizer wrote 1 lines for 2 texts"):
+        ptb(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words", "name"),
+    [
+        ("webnlg2017", ["It", "isn't", "far", "."], "spaces"),
+        ("webnlg2020", ["It", "is", "n't", "far", "."], "nltk"),
+        ("e2e", ["it", "is", "n't", "far"], "py"),
+    ],
+)
+def test_a_protocol_has_words_of_its_own_and_their_name(without_java, protocol, words, name):
+    assert split_words(["It isn't far ."], [["a", "b"]], load_protocol(protocol)) == ([words], [[["a"], ["b"]]], name)
 
 
 @pytest.mark.parametrize("how", ["ptb", "nltk", "spaces"])
@@ -41,9 +59,8 @@ def test_no_line_break_moves_a_word_into_another_item(how):
     assert words[:2] == ([["a", "b"], ["c", "d", "e"], []], [[["x", "y"]], [["z"], ["u", "v"]], [["w"]]])
 
 
-def test_a_program_that_fails_is_told(monkeypatch):
-    if jars.missing_packages():
-        pytest.skip("needs the extra nlg-java")
+@needs_java
+def test_a_program_that_fails_is_an_error_of_its_own():
     with pytest.raises(ChildProcessError, match="failed"):
         jars.run_java("-jar", "absent.jar")
 
