@@ -91,10 +91,7 @@ def predict(
         if all(j in known for j in chosen):
             continue
         batch = [rows[j] for j in chosen]
-        if ranks:
-            written = rank(backbone, method, batch, decoding)
-        else:
-            written = write(backbone, method, batch, decoding)
+        written = (rank if ranks else write)(backbone, method, batch, decoding)
         made, seconds = dict(zip(chosen, written, strict=True)), time.perf_counter() - start
         texts.update(made)
         total += seconds

@@ -45,7 +45,7 @@ def run(*overrides: str) -> dict[str, Any]:
 
 def experiment(config: dict[str, Any], choices: dict[str, str], overrides: list[str]) -> None:
     """Runs what `config` asks for, unless its result is there already; goes on where a killed run was."""
-    from peft_cli.cli.summary import summary
+    from peft_cli.run_folder.summary import summary
 
     use_plugins(config["plugins"], config["config_dirs"])
     config = complete(config)
@@ -136,9 +136,9 @@ def fit(
     folder: RunFolder, tracker: Tracker, checkpoint: Checkpoint,
 ) -> dict[str, Any] | None:  # fmt: skip
     """Trains, with the log written, mirrored, timed and shown; returns what `train` does, None without shots."""
-    from peft_cli.run_folder.progress import progress
     from peft_cli.evaluate import predict, score_all
     from peft_cli.recipe import Recipe
+    from peft_cli.run_folder.progress import progress
     from peft_cli.train import train
 
     if config["shots"] == 0:
@@ -168,8 +168,8 @@ def answer(
     signals: Signals,
 ) -> Prediction:  # fmt: skip
     """Predicts, with each batch written down when it is there; what was predicted at an earlier time is kept."""
-    from peft_cli.run_folder.progress import progress
     from peft_cli.evaluate import predict
+    from peft_cli.run_folder.progress import progress
 
     with progress("predict", len(examples), len(partial.texts)) as shown:
 

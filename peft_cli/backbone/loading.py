@@ -28,7 +28,8 @@ from peft_cli.backbone.families import FAMILIES
 from peft_cli.backbone.model import Backbone
 from peft_cli.backbone.new_head import entailment_index
 from peft_cli.backbone.tokenization import Form
-from peft_cli.config import hub
+from peft_cli.config.hub import from_pretrained
+from peft_cli.run_folder.environment import choose_device
 from peft_cli.run_folder.run_checkpoint import RunCheckpoint, read_run_checkpoint
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
@@ -59,7 +60,7 @@ def load_backbone(
     run, device = read_run_checkpoint(name), choose_device(device)
     place = str(EMBEDDED / run.name) if (EMBEDDED / run.name / "config.json").exists() else run.name
     asked = form or method_form
-    config = read(AutoConfig, place, name)
+    config = from_pretrained(AutoConfig, place, name)
     if run.labels:
         config.id2label = dict(enumerate(run.labels))
         config.label2id = {label: i for i, label in enumerate(run.labels)}
@@ -72,8 +73,8 @@ def load_backbone(
         # A head that the checkpoint has for another number of classes is replaced; the report about it is no news.
         options |= {"config": config, "ignore_mismatched_sizes": True}
         logging.set_verbosity_error()
-    model: Any = fill(read(model_class(config, asked), place, name, **options), run)
-    tokenizer = read(AutoTokenizer, place, name)
+    model: Any = fill(from_pretrained(model_class(config, asked), place, name, **options), run)
+    tokenizer = from_pretrained(AutoTokenizer, place, name)
     if asked != "classes" and build_form is None:
         raise ValueError(f"backbone.form={asked} needs the words of a data set; pass what task_kwargs of it returns")
     built = build_form(asked, tokenizer) if asked != "classes" and build_form else None
@@ -101,35 +102,13 @@ def n_outputs(config: PretrainedConfig, form: str, n_classes: int) -> int:
 
 def read_words_head(run: RunCheckpoint, place: str, name: str) -> nn.Module:
     """The masked-language-model head of a checkpoint; raises ValueError where it has none."""
-    model, info = read(AutoModelForMaskedLM, place, name, output_loading_info=True, use_safetensors=True)
+    model, info = from_pretrained(AutoModelForMaskedLM, place, name, output_loading_info=True, use_safetensors=True)
     head = FAMILIES[model.config.model_type].words_head
     if missing := [key for key in info["missing_keys"] if key.startswith(f"{head}.") and ".decoder." not in key]:
         raise ValueError(
             f"backbone.name={name} has no head that predicts words ({', '.join(sorted(missing))} is absent)"
         )
     return fill(model, run).get_submodule(str(head))
-
-
-def read(kind: Any, place: str, name: str, **options: Any) -> Any:
-    """`kind.from_pretrained` without code from the checkpoint; raises ValueError where nothing can be loaded."""
-    is_local = Path(place).is_dir() or not hub.is_reachable()
-    try:
-        return kind.from_pretrained(place, local_files_only=is_local, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        if Path(place).is_dir():
-            raise ValueError(
-                f"backbone.name={name}: the folder holds no model that can be loaded ({first_line(error)})"
-            ) from error
-        raise ValueError(
-            f"backbone.name={name} is no local folder and could not be had from the Hugging Face hub "
-            f"({first_line(error)}); give the folder of a saved model, or one of the tiny-* backbones, which ship with "
-            "this package"
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, without its full stop."""
-    return str(error).strip().split("\n")[0].rstrip(". ")
 
 
 def check_family(config: PretrainedConfig, name: str, dtype: str, has_classes: bool, form: str) -> None:
@@ -156,12 +135,3 @@ def model_class(config: PretrainedConfig, form: str) -> Any:
     if not family.generates:
         return AutoModelForSequenceClassification
     return AutoModelForCausalLM if family.is_decoder_only else AutoModelForSeq2SeqLM
-
-
-def choose_device(device: str) -> str:
-    """`device`, or with "auto" the first GPU where there is one and the CPU where there is none."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"backbone.device={device} asks for a GPU and torch finds none here; take cpu or auto")
-    return device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig
@@ -11,7 +12,6 @@ from peft_cli.backbone.batch import Encoded
 from peft_cli.backbone.families import Family
 from peft_cli.backbone.hooks import Rows
 from peft_cli.backbone.prompt_cache import PromptCache
-from peft_cli.backbone.tokenization import Encoder
 from peft_cli.data import Example
 
 LEAST_SOURCE = 8  # tokens of a source that a method has to leave room for
@@ -22,7 +22,7 @@ class Positions:
 
     config: PretrainedConfig
     family: Family
-    encoder: Encoder
+    encoder: Any  # an Encoder of tokenization.py, of which the limit of a source is set here
     rows: Rows
     prompt: PromptCache | None
     positions_added: int

@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -107,7 +107,7 @@ def build(config: Mapping, shared: Backbone | None = None) -> Method:
     from peft_cli.method import Method
 
     sections = {name: dict(config[name]) for name in ("backbone", "method", "data")}
-    targets = {name: resolve(section.pop("_target_"), name) for name, section in sections.items()}
+    targets: dict[str, Any] = {name: resolve(section.pop("_target_"), name) for name, section in sections.items()}
     data = targets["data"](**sections["data"])
     given = sections["backbone"] | task_kwargs(data, targets["method"].form)
     backbone = share(shared, given) if shared else targets["backbone"](**given)

@@ -14,6 +14,7 @@ import yaml
 
 from peft_cli.config.plugins import add_plugin_flags, use_plugins
 from peft_cli.config.values import check
+from peft_cli.run_folder.failure import sentence
 
 if TYPE_CHECKING:  # torch is imported when there is something to answer, so that --help stays quick
     from peft_cli.data import Example
@@ -39,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(json.dumps(line | {"prediction": text}, ensure_ascii=False), file=out)
         return 0
     except (ValueError, OSError) as error:
-        is_about_file = isinstance(error, OSError) and error.filename
-        print(f"peft-predict: {f'{error.filename}: {error.strerror}' if is_about_file else error}", file=sys.stderr)
+        print(f"peft-predict: {sentence(error)}", file=sys.stderr)
         return 2
 
 
@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
 
     about = "Answers examples by the methods of finished runs; those of all tasks share batches on one frozen backbone."
     parser = ArgumentParser("peft-predict", None, about, EPILOG, formatter_class=RawDescriptionHelpFormatter)
-    parser.error = refuse
+    parser.error = refuse  # type: ignore[method-assign]  # argparse would print its own usage
     parser.add_argument(
         "runs", nargs="+", metavar="[TASK=]RUN", help="folder of a finished run; its task is its data set by default"
     )
@@ -150,11 +150,10 @@ def restore_together(runs: Mapping[str, Path], device: str | None = None) -> dic
     methods: dict[str, Method] = {}
     for task, run in runs.items():
         first = next(iter(methods.values()), None)
-        methods[task] = load_run(run, first and first.backbone, device)
-    first, *_ = methods.values()
-    run = next(iter(runs.values()))
-    if first.shares_batches and first.backbone.fingerprint() != read_result(run)["backbone"]["sha256"]:
-        raise ValueError(f"the weights of {first.backbone.config.name_or_path} are not those that {run} was trained on")
+        methods[task] = load_run(run, first.backbone if first else None, device)
+    base, run = next(iter(methods.values())), next(iter(runs.values()))
+    if base.shares_batches and base.backbone.fingerprint() != read_result(run)["backbone"]["sha256"]:
+        raise ValueError(f"the weights of {base.backbone.config.name_or_path} are not those that {run} was trained on")
     return methods
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from peft_cli.backbone import Backbone
+from peft_cli.backbone.model import Backbone
 from peft_cli.backbone.new_head import entailment_index, new_head
 
 

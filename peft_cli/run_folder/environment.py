@@ -40,3 +40,12 @@ def processor() -> str:
     lines = path.read_text().splitlines() if path.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def choose_device(device: str) -> str:
+    """`device`, or with "auto" the first GPU where there is one and the CPU where there is none."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"backbone.device={device} asks for a GPU and torch finds none here; take cpu or auto")
+    return device

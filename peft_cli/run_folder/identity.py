@@ -79,8 +79,6 @@ def run_names(config: dict[str, Any], choices: dict[str, str]) -> dict[str, Any]
 
 def describe_data(data: Data) -> dict[str, Any]:
     """Which examples were drawn, and the hashes of their texts."""
-    from peft_cli.data.reading.content import content_hashes
-
     return {
         "train_ids": [example.id for example in data.train],
         "validation_ids": [example.id for example in data.validation],

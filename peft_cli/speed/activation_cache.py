@@ -42,7 +42,7 @@ def cache_activations(
 ) -> ActivationCache | None:
     """A cache for `rows`; None where a method trains below every block, or it would take more than `most_bytes`.
 
-    `inputs` is a method's: the batch that the backbone reads in place of a batch. Where that differs, nothing is cached.
+    `inputs` is a method's: the batch that is read in place of a batch. Where that differs, nothing is cached.
     """
     if backbone.encoder.form:  # an example is not one row
         return None

@@ -78,7 +78,11 @@ def test_an_error_of_any_kind_is_one_short_line(tmp_path_factory, error):
     (runs / "failed").mkdir()
     (runs / "failed" / "error.json").write_text(json.dumps({"error": error}))
     [attempt] = find_runs([runs]).attempts
-    assert attempt.state in ("failed", "impossible") and one_line(attempt.reason) == attempt.reason and len(attempt.reason) <= 500
+    assert (
+        attempt.state in ("failed", "impossible")
+        and one_line(attempt.reason) == attempt.reason
+        and len(attempt.reason) <= 500
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names of files are texts there")
