@@ -75,6 +75,13 @@ def compose(overrides: Sequence[str]) -> Composed:
         return composed(overrides)
 
 
+def compose_option(group: str, name: str) -> dict[str, Any]:
+    """Returns the keys of one option of a group; raises ValueError where there is no such option."""
+    with composer():
+        keys: dict[str, Any] = compose_options({group: name}).config[group]
+    return keys
+
+
 class Composer:
     """Composes runs: each choice of options is put together once, values are set on copies of it."""
 

@@ -155,7 +155,8 @@ def row_16(settings: Settings) -> list[Line]:
         overrides += ["backbone=hub", f"backbone.name={folder / 'model'}", "backbone.dtype=bf16"]
 
         def sweep(at_once: int) -> None:
-            peft_run("-m", *overrides, f"jobs_per_gpu={at_once}", f"runs={fresh(folder)}")
+            places = "jobs_per_gpu" if is_on_gpu(made) else "jobs"
+            peft_run("-m", *overrides, f"{places}={at_once}", f"runs={fresh(folder)}")
 
         ways = {"theirs": lambda: sweep(1), "ours": lambda: sweep(n), "again": lambda: sweep(n)}
         seconds = in_turn(ways, settings.times(1))
