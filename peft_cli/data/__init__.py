@@ -68,7 +68,7 @@ class Data:
 
 
 def few_shot(
-    data: Data, shots: NonNegativeInt | None, data_seed: NonNegativeInt, test_limit: PositiveInt | None,
+    data: Data, shots: NonNegativeInt | None, data_seed: NonNegativeInt = 0, test_limit: PositiveInt | None = None,
     draw: order.Draw = "any", validation: Literal["share", "same", "all"] = "share",
 ) -> Data:  # fmt: skip
     """`data` with `shots` training examples, few validation examples, and `test_limit` test examples; None takes all.
