@@ -29,6 +29,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from peft_cli.config.version import __version__
+
 if TYPE_CHECKING:
     from peft_cli.backbone import Backbone
     from peft_cli.backbone.loading import load_backbone
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
     from peft_cli.run_folder.read_runs import read_runs
     from peft_cli.train import train
 
-__version__ = "0.1.0"
+
 __all__ = [
+    "__version__",
     "build_method",
     "few_shot",
     "load_backbone",

@@ -34,6 +34,13 @@ class Decoding:
     classes: Literal["rank", "generate"] = "rank"
     banned: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where a text would have to be longer than it may be."""
+        if self.min_new_tokens > self.max_new_tokens:
+            raise ValueError(
+                f"decode.min_new_tokens={self.min_new_tokens} is above decode.max_new_tokens={self.max_new_tokens}"
+            )
+
     def options(self, encoder: Encoder) -> dict[str, Any]:
         """The same in the words of transformers, with nothing left to a checkpoint's own settings."""
         return {

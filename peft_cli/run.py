@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import NonNegativeInt
 
 from peft_cli.config.plugins import use_plugins
-from peft_cli.config.targets import resolve
+from peft_cli.config.targets import build, resolve
 from peft_cli.config.values import check
 from peft_cli.run_folder.identity import complete, describe_data, read_data, run_names
 from peft_cli.run_folder.lock import locked
@@ -195,12 +195,6 @@ def set_seed(seed: NonNegativeInt) -> None:
     torch.manual_seed(seed)
 
 
-def build(section: dict[str, Any], group: str, **given: Any) -> Any:
-    """What the `_target_` of a section of the configuration returns for the section's keys and what is `given`."""
-    arguments = {key: value for key, value in section.items() if key != "_target_"}
-    return resolve(section["_target_"], group)(**given, **arguments)
-
-
 def draw(config: dict[str, Any]) -> Data:
     """The examples of a run."""
     from peft_cli.data import few_shot
@@ -224,6 +218,7 @@ def check_all(config: dict[str, Any]) -> None:
     check({key: config[key] for key in ("init_from", "init_tensors")}, start_from, "")
     for name, target in {"train": Recipe, "decode": Decoding, "wandb": Tracker}.items():
         check(config[name], target, name)
+    Decoding(**config["decode"])
     for name in ("data", "backbone", "method"):
         check(config[name], resolve(config[name]["_target_"], name), name)
 

@@ -30,7 +30,7 @@ def test_a_run_returns_its_result_and_is_a_row_of_the_table(tmp_path):
     assert result["run"]["shots"] == 4 and list(table["scores.bleu"]) == [result["scores"]["bleu"]]
 
 
-@pytest.mark.parametrize("name", peft_cli.__all__)
+@pytest.mark.parametrize("name", sorted({*peft_cli.__all__} - {"__version__"}))
 def test_every_public_name_is_a_documented_function(name):
     assert callable(getattr(peft_cli, name)) and getattr(peft_cli, name).__doc__
 

@@ -222,3 +222,8 @@ def test_only_a_text_of_one_token_can_be_banned(text, n):
     decoding = Decoding(**OPTIONS, batch_size=2, banned=[text])
     with pytest.raises(ValueError, match=rf"decode\.banned has '{text}', which is {n} tokens of this backbone"):
         decoding.options(make_backbone("gpt2").encoder)
+
+
+def test_a_text_cannot_have_to_be_longer_than_it_may_be():
+    with pytest.raises(ValueError, match=r"decode\.min_new_tokens=9 is above decode\.max_new_tokens=4"):
+        Decoding(1, 1.0, max_new_tokens=4, min_new_tokens=9, no_repeat_ngram=0, batch_size=2)

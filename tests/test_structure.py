@@ -40,7 +40,7 @@ CORE = (
     "method/__init__.py",
     "data/__init__.py",
 )
-CORE_LINES, FILE_LINES, CHAIN = 2_580, 320, 9  # 2,500 is the aim of the first
+CORE_LINES, FILE_LINES, CHAIN = 2_585, 320, 9  # 2,500 is the aim of the first
 NAMES_WITHOUT_MEANING = {
     "utils",
     "util",

@@ -20,7 +20,7 @@ def cache_sources(
     beams, length = options.get("num_beams", 1), inputs["inputs_embeds"].shape[1]
     if beams == 1 or length == 1 or not options.get("use_cache", True):
         return {}
-    cache = DynamicCache(config=model.config)
+    cache = DynamicCache()  # all tokens of every layer: one that reads a window could not be cropped
     positions = positions_of(inputs["attention_mask"])
     model(**inputs, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
     cache.crop(-1)  # generation begins with the last token

@@ -52,6 +52,7 @@ class Backbone(Modules, Positions):
         form: Form | None = None,
         read_words_head: Callable[[], nn.Module] | None = None,
     ):
+        self.constants = {id(p) for p in model.parameters() if not p.requires_grad}  # such as tables of sines
         self.model, self.tokenizer, self.config = model.requires_grad_(False).eval(), tokenizer, model.config
         self.family = FAMILIES[model.config.model_type]
         self.n_parameters = sum(p.numel() for p in model.parameters())  # without what a method puts into it

@@ -25,17 +25,19 @@ class Modules:
     config: PretrainedConfig
     family: Family
     masters: MasterWeights
+    constants: set[int]
     rows: Rows
     own_head: tuple[str, nn.Module] | None  # name and module in place of the model's head, where backbones share it
     has_new_head: bool
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """Every weight of the model, a tied one once."""
+        """Every weight of the model that pretraining could change, a tied one once."""
         own = {}
         if self.own_head is not None:
             name, head = self.own_head
             own = {f"{name}.{inner}": p for inner, p in head.named_parameters()}
-        return [(name, own.get(name, p)) for name, p in self.model.named_parameters()]
+        weights = self.model.named_parameters()
+        return [(name, own.get(name, p)) for name, p in weights if id(p) not in self.constants]
 
     def output_embedding(self) -> tuple[str, nn.Parameter]:
         """The matrix [V, d_model] that makes logits, by the name it has in `named_parameters`."""

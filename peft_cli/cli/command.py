@@ -18,9 +18,9 @@ from dataclasses import dataclass, fields
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from peft_cli import __version__
 from peft_cli.config.options import config_text, groups, options
 from peft_cli.config.plugins import add_plugin_flags, use_plugins
+from peft_cli.config.version import __version__
 from peft_cli.run_folder.failure import Failure, failure_of, repeat_command, sentence
 from peft_cli.run_folder.signals import Stopped
 

@@ -5,7 +5,7 @@ A configuration may come from elsewhere, as in the folder of a run: nothing else
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -32,6 +32,12 @@ def resolve(target: str, group: str) -> Callable[..., Any]:
     if group == "method" and "peft_cli.method.Method" not in [f"{base.__module__}.{base.__name__}" for base in bases]:
         raise ValueError(f"{wrong}: it has to be a subclass of peft_cli.method.Method")
     return value
+
+
+def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
+    """Returns what the `_target_` of a section of the configuration makes of its keys and of what is `given`."""
+    arguments = {key: value for key, value in section.items() if key != "_target_"}
+    return resolve(section["_target_"], group)(**given, **arguments)
 
 
 def check_target(target: object, group: str) -> None:

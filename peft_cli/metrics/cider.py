@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from peft_cli import __version__
+from peft_cli.config.version import __version__
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol
 from peft_cli.metrics.words import count_n_grams, split_words

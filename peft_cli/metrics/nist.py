@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sacrebleu.metrics import BLEU
 
-from peft_cli import __version__
+from peft_cli.config.version import __version__
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol, collapse_whitespace
 from peft_cli.metrics.words import count_n_grams

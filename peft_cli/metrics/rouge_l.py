@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
-from peft_cli import __version__
+from peft_cli.config.version import __version__
 from peft_cli.metrics import Score
 from peft_cli.metrics.protocols import Protocol
 from peft_cli.metrics.words import split_words

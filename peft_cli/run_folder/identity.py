@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from peft_cli.config.targets import resolve
+from peft_cli.config.targets import build
 from peft_cli.data import Data
 from peft_cli.data.reading.content import content_hashes, fingerprint
 from peft_cli.run_folder.result import UNTOUCHED
@@ -34,8 +34,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 @cache
 def read_data(section: str) -> Data:
     """The data set of a section of a configuration, which is JSON; read once in a process."""
-    arguments = json.loads(section)
-    data: Data = resolve(arguments.pop("_target_"), "data")(**arguments)
+    data: Data = build(json.loads(section), "data")
     return data
 
 

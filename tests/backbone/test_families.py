@@ -118,6 +118,21 @@ def written_and_best(backbone, method):
     return ids, logits.argmax(-1)
 
 
+@pytest.mark.parametrize("name", ["gemma2", "mistral", "olmo3", "gpt_neo", "phi3"])
+def test_beams_read_a_source_once_and_write_the_same(name):
+    backbone = make_family(name)
+    batch = backbone.embed(batch_of(backbone, training=False))
+    beams = GREEDY | {"num_beams": 3}
+    with torch.no_grad():
+        expected = backbone.model.generate(**batch.model_inputs(), do_sample=False, **beams)
+    assert torch.equal(backbone.generate(batch, **beams), expected)
+
+
+def test_a_constant_of_a_model_is_no_weight():
+    backbone = make_family("pegasus")  # its positions are a table of sines
+    assert not any("embed_positions" in name for name, _ in backbone.named_parameters())
+
+
 def test_an_unknown_argument_of_attention_is_named():
     states = torch.randn(1, 2, 3, 4)
     with pytest.raises(ValueError, match="an argument 'relative_bias', which this package does not know"):

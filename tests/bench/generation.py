@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from peft_cli.backbone import Backbone, Encoded
+from peft_cli.config.targets import build
 from peft_cli.method import Method
-from peft_cli.run import build
 from tests.bench import peers
 from tests.bench.compare import Writing, compare
 from tests.bench.lines import Line, Settings

@@ -12,9 +12,9 @@ import torch
 
 from peft_cli.backbone import Backbone, Encoded
 from peft_cli.backbone.loading import DTYPES
+from peft_cli.config.targets import build
 from peft_cli.method import Method
 from peft_cli.recipe import Recipe
-from peft_cli.run import build
 from peft_cli.speed import speed_up
 from peft_cli.train import ADAMW, step
 from tests.bench import peers
