@@ -27,22 +27,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-from peft_cli.config.version import __version__
-
-if TYPE_CHECKING:
-    from peft_cli.backbone import Backbone
-    from peft_cli.backbone.loading import load_backbone
-    from peft_cli.data import Data, few_shot
-    from peft_cli.evaluate import Decoding, predict
-    from peft_cli.method import Method
-    from peft_cli.metrics import score
-    from peft_cli.recipe import Recipe
-    from peft_cli.run import run
-    from peft_cli.run_folder.read_runs import read_runs
-    from peft_cli.train import train
-
+from typing import Any
 
 __all__ = [
     "__version__",
@@ -58,7 +43,8 @@ __all__ = [
     "score",
     "train",
 ]
-HOMES = {  # of what is imported when it is first used
+HOMES = {  # of what is imported when it is first used; __init__.pyi has the types
+    "__version__": "peft_cli.config.version",
     "few_shot": "peft_cli.data",
     "load_backbone": "peft_cli.backbone.loading",
     "predict": "peft_cli.evaluate",
@@ -69,24 +55,24 @@ HOMES = {  # of what is imported when it is first used
 }
 
 
-def load_data(name: str, **settings: Any) -> Data:
+def load_data(name: str, **settings: Any) -> Any:
     """The data set `name` of conf/data with `settings` over its own, such as root="data/e2e"."""
     return _build("data", name, settings)
 
 
-def build_method(name: str, backbone: Backbone, **settings: Any) -> Method:
+def build_method(name: str, backbone: Any, **settings: Any) -> Any:
     """The method `name` of conf/method on `backbone`, with `settings` over its own, such as lr=1e-3."""
     return _build("method", name, settings, backbone=backbone)
 
 
-def load_recipe(name: str = "few_shot", **settings: Any) -> Recipe:
+def load_recipe(name: str = "few_shot", **settings: Any) -> Any:
     """The settings of training `name` of conf/train, with `settings` over its own, such as steps=100."""
     from peft_cli.recipe import Recipe
 
     return Recipe(**_option("train", name, settings, Recipe))
 
 
-def load_decoding(name: str = "greedy", **settings: Any) -> Decoding:
+def load_decoding(name: str = "greedy", **settings: Any) -> Any:
     """How text is generated: `name` of conf/decode, with `settings` over its own, such as beams=5."""
     from peft_cli.evaluate import Decoding
 
