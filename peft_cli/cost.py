@@ -47,10 +47,10 @@ class Meter:
         everything = self.backbone.encode(examples)
         rows = (everything[: recipe.batch_size] * recipe.batch_size)[: recipe.batch_size]
         weights = [*self.backbone.model.parameters(), *self.method.parameters()]
-        self.method.eval()
         with speed_up(self.backbone, self.method.inputs, everything, replace(recipe, compile=None)):
             self.backbone.batch(rows)  # caches what it can
             self.backbone.model.train(recipe.dropout)
+            self.method.train()
             with torch.random.fork_rng(), counted(weights) as counts:
                 step(self.backbone, self.method, rows, recipe)
         self.method.zero_grad()

@@ -41,7 +41,6 @@ def train(
     batches = Batches(backbone.encode(examples), recipe.batch_size)
     best = Best(method, recipe, validator(backbone, method, validation, recipe, metric), log)
     progress: Checkpoint | NoCheckpoint = checkpoint or NoCheckpoint()
-    method.eval()
     with speed_up(backbone, method.inputs, backbone.encode([*examples, *validation]), recipe):
         n = progress.restore(
             method=method, optimizer=optimizer, schedule=schedule, scaler=scaler, batches=batches, best=best

@@ -5,6 +5,7 @@ import torch
 
 from peft_cli.cost import Meter, step_times
 from peft_cli.method.ft import FT
+from peft_cli.method.lora import LoRA
 from peft_cli.method.pt import PT
 from peft_cli.run_folder.usage import PeakMemory, counted
 from tests import test_train as training
@@ -13,11 +14,11 @@ from tests.conftest import D_MODEL, EXAMPLES, LAYERS, make_backbone
 RECIPE = replace(training.RECIPE, batch_size=2)
 
 
-def measured(make):
-    backbone = make_backbone("gpt2")
+def measured(make, backbone=None, **changes):
+    backbone = backbone or make_backbone("gpt2")
     method = make(backbone)
     meter = Meter(backbone, method)
-    meter.measure_step(EXAMPLES, RECIPE)
+    meter.measure_step(EXAMPLES, replace(RECIPE, **changes))
     return meter, method
 
 
@@ -52,6 +53,38 @@ def test_attention_is_counted_on_a_cpu_as_on_a_gpu():
 def test_a_longer_prompt_costs_more_and_full_tuning_saves_no_weights():
     short, long = (measured(prompt(length))[0].exact for length in (2, 20))
     assert all(long[key] > short[key] for key in ("flops_per_step", "saved_for_backward_bytes"))
+
+
+def top_block(backbone):
+    return FT(backbone, 1, output_embedding=False, lr=1e-3)
+
+
+def test_cached_activations_are_there_already():
+    cached, computed = (measured(top_block, cache_gb=gb)[0].exact["flops_per_step"] for gb in (1.0, 0.0))
+    assert cached < 0.8 * computed
+
+
+def test_dropout_saves_what_it_dropped():
+    backbones = [make_backbone("gpt2") for _ in range(2)]
+    for module in backbones[1].model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    saved = [measured(top_block, backbone, dropout=True)[0].exact["saved_for_backward_bytes"] for backbone in backbones]
+    own = [measured(lambda backbone, rate=rate: LoRA(backbone, 2, 4, rate, ["query"], 1e-3))[0] for rate in (0.0, 0.5)]
+    assert saved[1] > saved[0]
+    assert own[1].exact["saved_for_backward_bytes"] > own[0].exact["saved_for_backward_bytes"]
+
+
+def test_the_costs_of_a_run_that_was_killed_are_those_of_all_its_processes():
+    meter, other = (measured(top_block)[0] for _ in range(2))
+    meter.step_seconds = [1.0, 2.0, 3.0]
+    state = meter.state_dict()
+    peak = 2 * state["used"]["peak_memory_bytes"]
+    other.load_state_dict(state | {"seconds": 50.0, "used": state["used"] | {"peak_memory_bytes": peak}})
+    costs = other.read(0.1, bytes_stored=5)
+    assert costs["step_seconds"]["median"] == 2.0 and costs["peak_memory_bytes"] == peak
+    assert other.seconds_before == 50.0 and 50.0 < other.state_dict()["seconds"] < 100.0 and state["seconds"] > 0
+    assert "flops_per_step" in Meter(meter.backbone, meter.method).read(0.1, bytes_stored=5)
 
 
 def test_measuring_leaves_gradients_and_random_state_alone():

@@ -191,6 +191,58 @@ def predicted(known=None, seconds=0.0):
     return found, made
 
 
+def test_predictions_are_those_of_the_backbone_as_it_is():
+    """Not those of a prompt encoded before, nor of training."""
+    backbone, method = writer_and_method()
+    predict(backbone, method, EXAMPLES, DECODING)
+    fresh, other = writer_and_method()
+    for own in (backbone, fresh):
+        with torch.no_grad():
+            for linear in own.linears("key", "value"):
+                linear.module.weight.mul_(-3.0)
+    for module in backbone.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    backbone.model.train()
+    assert predict(backbone, method, EXAMPLES, DECODING).texts == predict(fresh, other, EXAMPLES, DECODING).texts
+
+
+def test_a_methods_dropout_is_off_in_predictions():
+    texts = []
+    for rate in (0.0, 0.9):
+        backbone = make_backbone("gpt2")
+        torch.manual_seed(0)
+        method = LoRA(backbone, 2, 8, rate, ["query", "value"], 0.1)
+        for matrix in method.B:
+            matrix.data.normal_()
+        texts.append(predict(backbone, method.train(), EXAMPLES, DECODING).texts)
+    assert texts[0] == texts[1]
+
+
+def test_long_sources_come_first():
+    backbone, _ = writer_and_method()
+    lengths = [len(row.source) for row in backbone.encode([*EXAMPLES, *EXAMPLES])]
+    order = [i for batch in predicted()[1] for i in batch]
+    assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
+
+
+def test_a_class_of_a_head_is_not_ranked():
+    backbone = make_backbone("roberta")
+    with torch.no_grad():
+        logits = backbone.forward(backbone.batch(backbone.encode(examples_for(backbone))))[0]
+    expected = [backbone.encoder.labels[i] for i in logits.argmax(-1)]
+    assert predict(backbone, Method(backbone, lr=1.0), examples_for(backbone), DECODING).texts == expected
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_nothing_of_generation_is_left_to_the_checkpoint(beams):
+    decoding = Decoding(**OPTIONS | {"beams": beams, "length_penalty": 0.8}, batch_size=2, banned=["food"])
+    assert decoding.options(make_backbone("gpt2").encoder) == {
+        "num_beams": beams, "length_penalty": 0.8 if beams > 1 else None, "early_stopping": False, "max_new_tokens": 6,
+        "min_new_tokens": 0, "no_repeat_ngram_size": 0, "suppress_tokens": make_backbone("gpt2").encoder.ids("food"),
+    }  # fmt: skip
+
+
 def test_what_is_known_is_not_predicted_again():
     whole, batches = predicted()
     assert [len(batch) for batch in batches] == [2, 2, 2]

@@ -22,17 +22,17 @@ def speed_up(
 ) -> Iterator[None]:
     """Switches on what `recipe` asks for while `rows` are trained and validated on; at the end, all of it off.
 
-    `inputs` is that of the method, which is in evaluation mode.
+    `inputs` is that of the method.
     """
     cache, comes_again = None, recipe.steps * recipe.batch_size > len(rows)
     if recipe.cache_gb and rows and comes_again and not recipe.dropout:
         with torch.random.fork_rng():
             backbone.activation_cache = cache = cache_activations(backbone, inputs, rows, recipe.cache_gb * GB)
-    if recipe.compile:
-        compile_blocks(backbone, recipe.compile)
-    if recipe.checkpointing:
-        checkpoint_blocks(backbone)
     try:
+        if recipe.compile:
+            compile_blocks(backbone, recipe.compile)
+        if recipe.checkpointing:
+            checkpoint_blocks(backbone)
         yield
     finally:
         backbone.model.eval()
